@@ -1,0 +1,184 @@
+"""Promises about records and features, as checks that can fail.
+
+A check looks at the tables themselves, not at what the step that wrote them said, so that it can be run again at any
+time. Blocking ones stop the rest of their own run; whoever promotes or serves looks again.
+"""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from clinical_assets.assets import evidence
+from clinical_assets.assets.partitions import COHORTS
+from clinical_assets.assets.resources import Platform, told
+
+if TYPE_CHECKING:
+    from clinical_assets.warehouse.sql_tests import SqlTestResult
+
+SQL_TESTS = ("not_null", "unique", "accepted_values", "relationships", "expression")
+
+
+@dg.asset_check(asset="raw_records", partitions_def=COHORTS, blocking=True)
+def snapshot_is_restorable(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """The newest snapshot of every table still has the bytes and the content that its name promises."""
+    from clinical_assets.warehouse.snapshot_files import list_snapshots
+    from clinical_assets.warehouse.snapshots import verify_snapshot
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        newest = [
+            kept[0]
+            for table in cohort.spec.tables
+            if (kept := list_snapshots(cohort.name, table, settings=cohort.settings))
+        ]
+        for snapshot in newest:
+            verify_snapshot(snapshot, settings=cohort.settings)
+    missing = sorted(set(cohort.spec.tables) - {snapshot.table for snapshot in newest})
+    return dg.AssetCheckResult(
+        passed=not missing,
+        description=f"no snapshot of {', '.join(missing)}" if missing else None,
+        metadata={"snapshots verified": len(newest), "rows": sum(snapshot.rows for snapshot in newest)},
+    )
+
+
+@dg.asset_check(asset="validated_records", partitions_def=COHORTS, blocking=True)
+def no_record_is_lost(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """Every raw record is either validated or in quarantine, and none is in both."""
+    cohort = platform.cohort(context.partition_key)
+    rows = []
+    with told(), cohort.warehouse.reader() as connection:
+        for name in cohort.spec.tables:
+            raw, validated, refused, both = connection.execute(
+                f"""
+                SELECT (SELECT count(*) FROM raw."{name}"), (SELECT count(*) FROM validated."{name}"),
+                       (SELECT count(*) FROM quarantine.records WHERE table_name = ? AND _row IS NOT NULL),
+                       (SELECT count(*) FROM validated."{name}" AS v JOIN quarantine.records AS q
+                          ON q.table_name = ? AND q._row = v._row)
+                """,
+                [name, name],
+            ).fetchone() or (0, 0, 0, 0)
+            rows.append({"table": name, "raw": raw, "validated": validated, "refused": refused, "in both": both})
+    kept = all(row["raw"] == row["validated"] + row["refused"] and row["in both"] == 0 for row in rows)
+    return dg.AssetCheckResult(passed=kept, metadata={"counts": evidence.records_table(rows)})
+
+
+@dg.asset_check(asset="validated_records", partitions_def=COHORTS, blocking=True)
+def refused_share_is_small(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """No table has more refused records than the cohort's description allows."""
+    cohort = platform.cohort(context.partition_key)
+    rows = []
+    with told(), cohort.warehouse.reader() as connection:
+        for name, table in cohort.spec.tables.items():
+            raw, refused = connection.execute(
+                f"""SELECT (SELECT count(*) FROM raw."{name}"),
+                           (SELECT count(*) FROM quarantine.records WHERE table_name = ?)""",
+                [name],
+            ).fetchone() or (0, 0)
+            share = refused / raw if raw else None
+            rows.append({"table": name, "raw": raw, "refused": refused, "share": share, "limit": table.refused_limit})
+    passed = all(row["share"] is not None and row["share"] <= row["limit"] for row in rows)
+    return dg.AssetCheckResult(passed=passed, metadata={"shares": evidence.records_table(rows)})
+
+
+@dg.asset_check(asset="validated_records", partitions_def=COHORTS)
+def values_are_plausible(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """Values are within the plausible limits of the description; those outside were kept, and are worth a look."""
+    from clinical_assets.warehouse.sql_text import quoted
+
+    cohort = platform.cohort(context.partition_key)
+    rows = []
+    with told(), cohort.warehouse.reader() as connection:
+        for name, table in cohort.spec.tables.items():
+            for column, described in table.columns.items():
+                if described.plausible is None:
+                    continue
+                low, high = described.plausible
+                (outside,) = connection.execute(
+                    f"""SELECT count(*) FROM validated."{name}"
+                        WHERE {quoted(column)} < coalesce(?, {quoted(column)})
+                           OR {quoted(column)} > coalesce(?, {quoted(column)})""",
+                    [low, high],
+                ).fetchone() or (0,)
+                rows.append({"table": name, "column": column, "low": low, "high": high, "outside": outside})
+    outside = sum(row["outside"] for row in rows)
+    table_of_rows = evidence.records_table(rows)
+    return dg.AssetCheckResult(
+        passed=outside == 0,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{outside} values outside their plausible limits",
+        metadata={"limits": table_of_rows} if table_of_rows else {},
+    )
+
+
+@dg.asset_check(asset="features", partitions_def=COHORTS, blocking=True)
+def outcome_has_every_class(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """Every class of the outcome occurs among the units that may be used for training."""
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        found = dict(
+            cohort.warehouse.query(
+                "SELECT outcome, count(*) FROM model.outcomes WHERE exclusion IS NULL GROUP BY outcome ORDER BY outcome"
+            ).rows()
+        )
+    rows = [{"class": label, "units": found.get(index, 0)} for index, label in enumerate(cohort.spec.target.classes)]
+    return dg.AssetCheckResult(
+        passed=all(row["units"] > 0 for row in rows) and set(found) <= set(range(len(rows))),
+        metadata={"classes": evidence.records_table(rows)},
+    )
+
+
+def _sql_check(kind: str) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset="features",
+        name=f"sql_{kind}",
+        partitions_def=COHORTS,
+        blocking=True,
+        description=f"Every `{kind}` test that stands beside the cohort's SQL models holds.",
+    )
+    def check(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+        from clinical_assets.warehouse.sql_tests import run_tests
+
+        cohort = platform.cohort(context.partition_key)
+        with told():
+            results = [
+                result
+                for model in (cohort.sql.feature_model, cohort.sql.outcome_model)
+                for result in run_tests(cohort.sql, cohort.warehouse, model, kinds=(kind,))
+            ]
+        return _verdict(results, kind)
+
+    return check
+
+
+def _verdict(results: "list[SqlTestResult]", kind: str) -> dg.AssetCheckResult:
+    failed = [result for result in results if result.failures]
+    hard = [result for result in failed if result.severity == "error"]
+    rows = [
+        {
+            "model": result.model,
+            "column": result.column or "-",
+            "test": result.test,
+            "failures": result.failures,
+            "severity": result.severity,
+            "examples": "; ".join(map(str, result.examples)),
+        }
+        for result in results
+    ]
+    table = evidence.records_table(rows)
+    said = f"{len(failed)} of {len(results)} {kind} tests fail" if results else f"no {kind} test is declared"
+    return dg.AssetCheckResult(
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR if hard else dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata={"tests": table} if table else {},
+    )
+
+
+CHECKS = [
+    snapshot_is_restorable,
+    no_record_is_lost,
+    refused_share_is_small,
+    values_are_plausible,
+    outcome_has_every_class,
+    *(_sql_check(kind) for kind in SQL_TESTS),
+]

@@ -1,0 +1,140 @@
+"""What a materialisation says about itself: counts, schema, lineage, preview, pictures.
+
+Every asset builds its metadata here, so that the same fact has the same name everywhere in the UI. Identifiers are
+masked: the event log is no place for them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import Column
+
+if TYPE_CHECKING:
+    import duckdb
+
+MASK = "•••"
+PREVIEW_ROWS = 5
+_PREVIEW_COLUMNS = 40
+_DUCKDB_TYPES = {
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "string": "VARCHAR",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "datetime": "TIMESTAMP",
+}
+
+
+def picture(png: bytes | None, title: str) -> dict[str, dg.MetadataValue]:
+    """A PNG as Markdown that the UI shows in place, or nothing when there is nothing to draw."""
+    if png is None:
+        return {}
+    text = base64.b64encode(png).decode()
+    return {title: dg.MetadataValue.md(f"![{title}](data:image/png;base64,{text})")}
+
+
+def column_schema(columns: Mapping[str, Column], *, prefix: str = "") -> list[dg.TableColumn]:
+    """The described columns as the UI shows them: type, unit, limits and what the data dictionary says."""
+    return [
+        dg.TableColumn(
+            name=f"{prefix}{name}",
+            type=_DUCKDB_TYPES[column.type],
+            description=_described(column),
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, unique=column.unique, other=_limits(column)
+            ),
+            tags=dict.fromkeys(column.role, ""),
+        )
+        for name, column in columns.items()
+    ]
+
+
+def _described(column: Column) -> str:
+    return f"{column.description} [{column.unit}]" if column.unit not in (None, "1") else column.description
+
+
+def _limits(column: Column) -> list[str]:
+    limits = []
+    if column.range is not None:
+        low, high = ("" if end is None else f"{end:g}" for end in column.range)
+        limits.append(f"range {low}..{high}")
+    if column.categories is not None:
+        limits.append("one of " + ", ".join(column.categories))
+    return limits
+
+
+def all_tables_schema(spec: CohortSpec) -> dg.TableSchema:
+    """Columns of every table of the cohort as ``table.column``."""
+    single = len(spec.tables) == 1
+    columns: list[dg.TableColumn] = []
+    for name, table in spec.tables.items():
+        columns += column_schema(table.columns, prefix="" if single else f"{name}.")
+    return dg.TableSchema(columns=columns)
+
+
+def validated_lineage(spec: CohortSpec) -> dg.TableColumnLineage:
+    """Which raw column every validated column is a typed copy of."""
+    single = len(spec.tables) == 1
+    raw = dg.AssetKey("raw_records")
+    return dg.TableColumnLineage(
+        deps_by_column={
+            name if single else f"{table_name}.{name}": [
+                dg.TableColumnDep(
+                    asset_key=raw,
+                    column_name=(column.source_name or name)
+                    if single
+                    else f"{table_name}.{column.source_name or name}",
+                )
+            ]
+            for table_name, table in spec.tables.items()
+            for name, column in table.columns.items()
+        }
+    )
+
+
+def preview(
+    connection: duckdb.DuckDBPyConnection, relation: str, *, masked: Iterable[str] = ()
+) -> dict[str, dg.MetadataValue]:
+    """The first rows as a table, identifiers masked; nothing for an empty table."""
+    result = connection.execute(f"SELECT * FROM {relation} LIMIT {PREVIEW_ROWS}")
+    names = [column[0] for column in result.description or ()][:_PREVIEW_COLUMNS]
+    hidden = set(masked)
+    records = [
+        dg.TableRecord(
+            {name: MASK if name in hidden else _cell(value) for name, value in zip(names, row, strict=False)}
+        )
+        for row in result.fetchall()
+    ]
+    if not records:
+        return {}
+    schema = dg.TableSchema(columns=[dg.TableColumn(name=name) for name in names])
+    return {f"preview of {relation}": dg.MetadataValue.table(records=records, schema=schema)}
+
+
+def _cell(value: Any) -> str | int | float | bool | None:
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return round(value, 6)
+    return str(value)[:200]
+
+
+def records_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
+    """Rows of plain values as a table; None when there are none."""
+    if not rows:
+        return None
+    schema = dg.TableSchema(columns=[dg.TableColumn(name=name) for name in rows[0]])
+    records = [dg.TableRecord({name: _cell(value) for name, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records=records, schema=schema)
+
+
+def identity(spec: CohortSpec) -> dict[str, Any]:
+    """What every materialisation says first: whether the records are real, and under which licence."""
+    label = "SYNTHETIC: made by a generator, not patients" if spec.synthetic else "real records"
+    return {"records are": label, "licence": spec.data.licence, "cohort owner": spec.owner.team}

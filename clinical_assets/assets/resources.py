@@ -1,0 +1,93 @@
+"""What every asset is handed: the platform's settings, catalogue, SQL and warehouse for one cohort."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from clinical_assets.cohorts.registry import Catalogue, Entry
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.errors import ClinicalAssetsError
+from clinical_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clinical_assets.warehouse.sql_project import SqlProject
+    from clinical_assets.warehouse.store import Warehouse
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One cohort as a run sees it; its parts are opened when first used."""
+
+    name: str
+    settings: Settings
+    catalogue: Catalogue
+
+    @cached_property
+    def entry(self) -> Entry:
+        """Where the cohort is described."""
+        return self.catalogue.entry(self.name)
+
+    @cached_property
+    def spec(self) -> CohortSpec:
+        """The checked description."""
+        return self.catalogue.spec(self.name)
+
+    @cached_property
+    def warehouse(self) -> Warehouse:
+        """The cohort's DuckDB file."""
+        from clinical_assets.warehouse.store import Warehouse
+
+        return Warehouse(self.name, self.settings)
+
+    @cached_property
+    def sql(self) -> SqlProject:
+        """The SQL models as this cohort sees them."""
+        from clinical_assets.warehouse.sql_project import SqlProject
+
+        return SqlProject(self.catalogue.sql_folders, self.spec)
+
+
+class Platform(dg.ConfigurableResource):
+    """The platform as the environment describes it; fields left out follow the environment.
+
+    Attributes
+    ----------
+    data : str, optional
+        Folder of all state, instead of ``CLINICAL_ASSETS_DATA``.
+    catalogue : str, optional
+        Search path of description folders, instead of ``CLINICAL_ASSETS_CATALOGUE``.
+    """
+
+    data: str | None = None
+    catalogue: str | None = None
+
+    def cohort(self, name: str) -> Cohort:
+        """Everything about one cohort, read now."""
+        settings = Settings.from_environment()
+        if self.data is not None:
+            settings = replace(settings, data=Path(self.data).expanduser().absolute())
+        if self.catalogue is not None:
+            folders = tuple(Path(part).absolute() for part in self.catalogue.split(os.pathsep) if part)
+            settings = replace(settings, catalogue=folders)
+        return Cohort(name=name, settings=settings, catalogue=Catalogue.from_settings(settings))
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """Turn an error meant for people into a Dagster failure that shows its words, not a stack.
+
+    Bad data or a wrong description stays bad when tried again, so no retry is allowed.
+    """
+    try:
+        yield
+    except ClinicalAssetsError as error:
+        metadata = {"cure": dg.MetadataValue.text(error.cure)} if error.cure else {}
+        raise dg.Failure(description=str(error), metadata=metadata, allow_retries=False) from error

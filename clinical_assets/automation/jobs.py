@@ -1,0 +1,16 @@
+"""Jobs: named selections of assets that a person, a schedule or a sensor starts for one cohort."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from clinical_assets.assets.partitions import COHORTS
+
+ingest_cohort = dg.define_asset_job(
+    name="ingest_cohort",
+    selection=dg.AssetSelection.groups("cohorts", "features"),
+    partitions_def=COHORTS,
+    description="From the source to feature-ready tables, for one cohort.",
+)
+
+JOBS = [ingest_cohort]

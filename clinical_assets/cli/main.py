@@ -1,0 +1,64 @@
+"""``clinical-assets``: the platform from a terminal.
+
+It adds what Dagster does not have (descriptions, SQL models, warehouse files, several cohorts side by side) and
+leaves orchestration to Dagster.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from clinical_assets.cli import cohorts, doctor, sql, warehouse
+from clinical_assets.cli.materialize import materialize
+from clinical_assets.cli.output import err
+from clinical_assets.errors import ClinicalAssetsError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Governed clinical risk models as Dagster assets. State lives in CLINICAL_ASSETS_DATA (default ./data).",
+)
+app.add_typer(cohorts.app, name="cohorts", help="Cohorts: list, show, check, schema.")
+app.add_typer(sql.app, name="sql", help="SQL models: render, run, test, lineage.")
+app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, restore.")
+app.command("materialize")(materialize)
+app.command("doctor")(doctor.doctor)
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the full stack of an error.")] = False,
+) -> None:
+    # `main` has taken the flag already, wherever it stood; it is declared here so that --help tells of it.
+    del debug
+
+
+def main() -> None:
+    """Run the command line; an error meant for people ends with its words and exit code 1."""
+    debug = "--debug" in sys.argv
+    # The flag may stand anywhere, before or after the command.
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    try:
+        app(arguments)
+    except ClinicalAssetsError as error:
+        if debug:
+            raise
+        err.print(f"[bold red]Error:[/bold red] {_escaped(error.message)}")
+        if error.cure:
+            err.print(f"[bold]Cure:[/bold] {_escaped(error.cure)}")
+        sys.exit(1)
+    except BrokenPipeError:
+        # The reader (head, less) has gone; that is not an error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)

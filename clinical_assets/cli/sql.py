@@ -1,0 +1,86 @@
+"""``clinical-assets sql``: render, run, test SQL models and trace their columns."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clinical_assets.cli import context
+from clinical_assets.cli.output import out, show_json, show_rows
+
+app = typer.Typer(no_args_is_help=True)
+Cohort = Annotated[str, typer.Argument(help="Name of the cohort.")]
+Model = Annotated[str | None, typer.Argument(help="Name of the model; the cohort's features when left out.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list")
+def list_models(cohort: Cohort, as_json: Json = False) -> None:
+    """Every SQL model that the cohort can use."""
+    rows = [
+        {"model": model.name, "layer": model.layer, "file": str(model.path)} for model in context.sql(cohort).models()
+    ]
+    show_json(rows) if as_json else show_rows(rows)
+
+
+@app.command()
+def render(cohort: Cohort, model: Model = None) -> None:
+    """The one self-contained statement that training, batch scoring and the API run."""
+    project = context.sql(cohort)
+    out.print(project.compile(model or project.feature_model).sql, markup=False)
+
+
+@app.command()
+def run(cohort: Cohort, model: Model = None, as_json: Json = False) -> None:
+    """Materialise one model as a table in the schema of its layer."""
+    project = context.sql(cohort)
+    warehouse = context.warehouse(cohort)
+    with warehouse.exclusive():
+        built = project.run(warehouse, model or project.feature_model)
+    row = {"table": built.name, "rows": built.rows, "seconds": round(built.seconds, 3)}
+    show_json(row) if as_json else out.print(f"{built.name}: {built.rows} rows")
+
+
+@app.command("test")
+def check(
+    cohort: Cohort,
+    models: Annotated[list[str] | None, typer.Argument(help="Models; features and outcome when left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run the tests that stand beside the models."""
+    from clinical_assets.warehouse.sql_tests import run_tests
+
+    project = context.sql(cohort)
+    warehouse = context.warehouse(cohort)
+    results = [
+        result
+        for model in models or (project.feature_model, project.outcome_model)
+        for result in run_tests(project, warehouse, model)
+    ]
+    rows = [
+        {
+            "model": result.model,
+            "column": result.column or "-",
+            "test": result.test,
+            "severity": result.severity,
+            "failures": result.failures,
+            "examples": "; ".join(map(str, result.examples)),
+        }
+        for result in results
+    ]
+    show_json(rows) if as_json else show_rows(rows, empty="no test is declared beside these models")
+    if any(result.failures and result.severity == "error" for result in results):
+        raise typer.Exit(1)
+
+
+@app.command()
+def lineage(cohort: Cohort, model: Model = None, as_json: Json = False) -> None:
+    """For every column of a model, the validated columns that it is made from."""
+    project = context.sql(cohort)
+    found = project.lineage(model or project.feature_model)
+    rows = [
+        {"column": column, "made from": ", ".join(f"{table}.{name}" for table, name in sources) or "(constant)"}
+        for column, sources in found.items()
+    ]
+    show_json({c: [f"{t}.{n}" for t, n in s] for c, s in found.items()}) if as_json else show_rows(rows)

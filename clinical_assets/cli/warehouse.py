@@ -1,0 +1,70 @@
+"""``clinical-assets warehouse``: look into a cohort's DuckDB file, and bring a snapshot back."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from clinical_assets.cli import context
+from clinical_assets.cli.output import out, show_json, show_rows
+
+app = typer.Typer(no_args_is_help=True)
+Cohort = Annotated[str, typer.Argument(help="Name of the cohort.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command()
+def tables(cohort: Cohort, as_json: Json = False) -> None:
+    """Tables of the cohort with their size."""
+    rows = [
+        {"table": f"{info.schema}.{info.name}", "rows": info.rows, "columns": info.columns}
+        for info in context.warehouse(cohort).tables()
+    ]
+    show_json(rows) if as_json else show_rows(rows, empty=f"nothing yet; `clinical-assets materialize {cohort}`")
+
+
+@app.command()
+def query(
+    cohort: Cohort,
+    sql: Annotated[str, typer.Argument(help="A SELECT; the file is opened read-only.")],
+    limit: Annotated[int, typer.Option(min=1, help="Rows shown at most.")] = 100,
+    as_json: Json = False,
+) -> None:
+    """Ask the cohort's tables a question; nothing can be changed."""
+    frame = context.warehouse(cohort).query(sql)
+    rows = frame.head(limit).to_dicts()
+    show_json(rows) if as_json else show_rows(rows, empty="no row")
+    if frame.height > limit and not as_json:
+        out.print(f"[dim]{frame.height - limit} more rows; --limit shows them[/dim]")
+
+
+@app.command()
+def snapshots(cohort: Cohort, as_json: Json = False) -> None:
+    """Raw inputs that can be had again, newest first."""
+    from clinical_assets.warehouse.snapshot_files import list_snapshots
+
+    context.catalogue().entry(cohort)
+    found = list_snapshots(cohort, settings=context.settings())
+    rows = [{"table": s.table, "rows": s.rows, "written (UTC)": str(s.written_at), "digest": s.digest} for s in found]
+    show_json(rows) if as_json else show_rows(rows, empty="no snapshot yet")
+
+
+@app.command()
+def restore(
+    cohort: Cohort,
+    table: Annotated[str, typer.Argument(help="Table of the cohort.")],
+    digest: Annotated[str, typer.Argument(help="Digest as `snapshots` prints it; a unique beginning is enough.")],
+    as_json: Json = False,
+) -> None:
+    """Bring a raw table back to a snapshot, after checking its bytes and its content."""
+    from clinical_assets.warehouse.snapshots import restore_snapshot
+
+    warehouse = context.warehouse(cohort)
+    with warehouse.exclusive():
+        rows = restore_snapshot(warehouse, table, digest)
+    answer = {"table": f"raw.{table}", "rows": rows, "digest": digest}
+    show_json(answer) if as_json else out.print(
+        f"raw.{table} holds {rows} rows again. Validate them with: clinical-assets materialize {cohort} "
+        "--select validated_records --select quarantined_records --select features"
+    )

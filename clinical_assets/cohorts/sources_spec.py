@@ -1,0 +1,91 @@
+"""Where the records of a table come from: one model per kind of source.
+
+Only the description lives here; reading is the work of ``clinical_assets.sources``.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from clinical_assets.cohorts.base import Strict
+
+FileFormat = Literal["csv", "parquet", "jsonl"]
+
+
+class CsvDialect(Strict):
+    """How a delimited text file is written. What is left out is detected, except the encoding (UTF-8)."""
+
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    quote: str = Field(default='"', max_length=1)
+    decimal: Literal[".", ","] = "."
+    encoding: str = "utf-8"
+    skip_rows: int = Field(default=0, ge=0)
+    columns: tuple[str, ...] | None = Field(default=None, description="Column names of a file without a header line.")
+
+
+class _Readable(Strict):
+    format: FileFormat | None = Field(default=None, description="Default: by the file's ending.")
+    csv: CsvDialect = CsvDialect()
+
+
+class FileSource(_Readable):
+    """A file, or a pattern of files with the same columns.
+
+    The path is relative to the folder of the description, then to the data folder.
+    """
+
+    kind: Literal["file"]
+    path: str = Field(min_length=1)
+
+
+class PackagedSource(_Readable):
+    """A data set that ships inside an installed Python package, read as a file and never imported.
+
+    ``extra`` is the optional dependency of clinical_assets that installs the package.
+    """
+
+    kind: Literal["packaged"]
+    package: str = Field(min_length=1)
+    file: str = Field(min_length=1, description="Path inside the package.")
+    extra: str = "data"
+    licence: str = Field(min_length=1)
+
+
+class UrlSource(_Readable):
+    """A file fetched once over HTTP(S), resumed when interrupted and kept under its SHA-256."""
+
+    kind: Literal["url"]
+    url: str = Field(pattern=r"^https?://")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class SqlSource(Strict):
+    """A query or table of a database that SQLAlchemy can reach.
+
+    The address holds credentials, so the description names the environment variable that holds it.
+    """
+
+    kind: Literal["sql"]
+    url_variable: str = Field(pattern=r"^[A-Z][A-Z0-9_]*$")
+    query: str | None = None
+    table: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if (self.query is None) == (self.table is None):
+            raise ValueError("give either query or table")
+        return self
+
+
+class SyntheticSource(Strict):
+    """Records made by a seeded generator of ``clinical_assets.sources.synthetic``; always labelled synthetic."""
+
+    kind: Literal["synthetic"]
+    generator: str = Field(min_length=1)
+    seed: int = Field(ge=0)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+Source = Annotated[FileSource | PackagedSource | UrlSource | SqlSource | SyntheticSource, Field(discriminator="kind")]

@@ -1,0 +1,25 @@
+"""Everything that Dagster is told: the one place where assets, checks, jobs and resources meet."""
+
+from __future__ import annotations
+
+import warnings
+
+import dagster as dg
+
+# Partitioned checks and data versions per partition are what this platform stands on; their beta label is known.
+warnings.filterwarnings("ignore", category=dg.BetaWarning)
+warnings.filterwarnings("ignore", category=dg.PreviewWarning)
+
+from clinical_assets.assets import cohort_checks, cohorts, features  # noqa: E402
+from clinical_assets.assets.resources import Platform  # noqa: E402
+from clinical_assets.automation.jobs import JOBS  # noqa: E402
+
+defs = dg.Definitions(
+    assets=dg.load_assets_from_modules([cohorts, features]),
+    asset_checks=cohort_checks.CHECKS,
+    jobs=JOBS,
+    resources={"platform": Platform()},
+    # One process a run: steps hand tables over through the warehouse, and a process of its own would cost each step
+    # seconds of imports. Cohorts run side by side as runs.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,311 @@
+"""The report on one set of rows: ranking, calibration, benefit and rates at the threshold, each with its interval.
+
+What belongs here: putting the estimates of ``clinical_assets.statistics`` together for one model on rows that it has
+not seen. What does not: subgroups (``subgroups``), the choice of the threshold (``thresholds``).
+
+With more than two classes everything that speaks of one risk (AUROC, calibration, benefit, rates) is about the
+probability of class ``action_from`` or a more severe one; the measures of all classes stand beside it. Where subjects
+have several rows, every interval comes from resampling subjects, because rows of one person are not independent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from clinical_assets.errors import InsufficientData
+from clinical_assets.modelling.inputs import FloatArray, IntArray
+from clinical_assets.modelling.losses import action_risk
+
+if TYPE_CHECKING:
+    from clinical_assets.cohorts.decisions import Decisions
+    from clinical_assets.statistics.classification import ThresholdMetrics
+    from clinical_assets.statistics.intervals import Estimate
+    from clinical_assets.statistics.net_benefit import DecisionCurve
+    from clinical_assets.statistics.bootstrap import WeightedStatistic
+    from clinical_assets.statistics.smooth_calibration import CalibrationPlot
+
+Result = TypeVar("Result")
+RATES = ("sensitivity", "specificity", "ppv", "npv", "f1", "alert_rate", "number_needed_to_evaluate")
+UNDEFINED = "no row is on the side of the threshold that this rate divides by"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What is known about a model on some rows.
+
+    Attributes
+    ----------
+    n, events : int
+        Rows, and rows of class `action_from` or above.
+    metrics : dict of name to Estimate
+        What can be computed.
+    insufficient : dict of name to reason
+        What cannot.
+    decision_curve : DecisionCurve or None
+        Over the threshold range of the description, steps of .01.
+    calibration : CalibrationPlot or None
+    """
+
+    n: int
+    events: int
+    metrics: dict[str, Estimate]
+    insufficient: dict[str, str]
+    decision_curve: DecisionCurve | None
+    calibration: CalibrationPlot | None
+
+
+def evaluate(
+    y: IntArray,
+    p: FloatArray,
+    *,
+    decisions: Decisions,
+    action_from: int = 1,
+    groups: IntArray | None = None,
+    seed: int = 0,
+    n_resamples: int = 1000,
+) -> Evaluation:
+    """Every measure with its 95 % interval.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Class numbers.
+    p : array of shape (n,) or (n, k)
+        Served risks of rows that the model has not seen.
+    decisions : Decisions
+        Costs and threshold range.
+    groups : array of shape (n,), optional
+        Subjects, where they have several rows.
+
+    Returns
+    -------
+    Evaluation
+        A measure that the rows cannot support is under `insufficient` with the reason, never a number.
+    """
+    from clinical_assets.statistics.net_benefit import decision_curve
+    from clinical_assets.statistics.smooth_calibration import calibration_plot
+
+    risk, event = action_risk(p, action_from=action_from), (y >= action_from).astype(np.int64)
+    collected = _Collected()
+    _ranking_and_calibration(collected, event, risk, groups=groups, seed=seed, n_resamples=n_resamples)
+    _benefit_and_rates(collected, event, risk, decisions=decisions, groups=groups, seed=seed, n_resamples=n_resamples)
+    if p.ndim == 2:
+        _classes(collected, y, p, groups=groups, seed=seed, n_resamples=n_resamples)
+    curve = collected.part(
+        "decision_curve",
+        lambda: decision_curve(
+            event, risk, thresholds=threshold_grid(decisions), groups=groups, n_resamples=n_resamples, seed=seed
+        ),
+    )
+    plot = collected.part("calibration_plot", lambda: calibration_plot(event, risk))
+    return Evaluation(int(y.size), int(event.sum()), collected.metrics, collected.insufficient, curve, plot)
+
+
+def threshold_grid(decisions: Decisions) -> FloatArray:
+    """Thresholds of the decision curve: the described range in steps of .01, its ends included."""
+    low, high = decisions.threshold_range
+    inside = np.arange(np.ceil(low * 100) / 100, high + 1e-9, 0.01)
+    return np.unique(np.round(np.concatenate([[low], inside, [high]]), 6))
+
+
+class _Collected:
+    """Estimates and reasons, filled measure by measure."""
+
+    def __init__(self) -> None:
+        self.metrics: dict[str, Estimate] = {}
+        self.insufficient: dict[str, str] = {}
+
+    def add(self, name: str, compute: Callable[[], Estimate | None]) -> None:
+        estimate = self.part(name, compute)
+        if estimate is not None:
+            self.metrics[name] = estimate
+        else:
+            self.insufficient.setdefault(name, UNDEFINED)
+
+    def part(self, name: str, compute: Callable[[], Result]) -> Result | None:
+        try:
+            return compute()
+        except InsufficientData as error:
+            self.insufficient[name] = error.message
+            return None
+
+
+def _ranking_and_calibration(
+    into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int, n_resamples: int
+) -> None:
+    from clinical_assets.statistics import calibration, discrimination
+    from clinical_assets.statistics.smooth_calibration import calibration_indices
+
+    plain: dict[str, Callable[[], Estimate]] = {
+        "auroc": lambda: discrimination.auroc(y, p),
+        "brier": lambda: calibration.brier(y, p),
+        "scaled_brier": lambda: calibration.scaled_brier(y, p),
+        "calibration_intercept": lambda: calibration.calibration_intercept(y, p),
+        "calibration_slope": lambda: calibration.calibration_slope(y, p),
+        "observed_expected_ratio": lambda: calibration.observed_expected_ratio(y, p),
+    }
+    weighted: dict[str, Callable[[], WeightedStatistic]] = {
+        "auroc": lambda: discrimination.auroc_statistic(y, p),
+        "brier": lambda: calibration.brier_statistic(y, p),
+        "scaled_brier": lambda: _scaled_brier_statistic(y, p),
+        "calibration_intercept": lambda: calibration.calibration_intercept_statistic(y, p),
+        "calibration_slope": lambda: calibration.calibration_slope_statistic(y, p),
+        "observed_expected_ratio": lambda: calibration.observed_expected_statistic(y, p),
+    }
+    for name, compute in plain.items():
+        if groups is None:
+            into.add(name, compute)
+        else:
+            into.add(name, _resampled(weighted[name], y, groups, seed, n_resamples, checked=compute))
+    into.add("auprc", lambda: discrimination.auprc(y, p, groups=groups, n_resamples=n_resamples, seed=seed))
+    indices = into.part("ici", lambda: calibration_indices(y, p, groups=groups, seed=seed))
+    for name in ("ici", "e50", "e90"):
+        if indices is not None:
+            into.metrics[name] = getattr(indices, name)
+        else:
+            into.insufficient[name] = into.insufficient["ici"]
+
+
+def _benefit_and_rates(
+    into: _Collected,
+    y: IntArray,
+    p: FloatArray,
+    *,
+    decisions: Decisions,
+    groups: IntArray | None,
+    seed: int,
+    n_resamples: int,
+) -> None:
+    from clinical_assets.statistics import net_benefit as benefit
+    from clinical_assets.statistics.classification import threshold_metrics
+
+    costs, t = decisions.costs, decisions.costs.threshold
+    c_fp, c_fn = costs.false_positive, costs.false_negative
+    curve = into.part(
+        "net_benefit",
+        lambda: benefit.decision_curve(y, p, thresholds=[t], groups=groups, n_resamples=n_resamples, seed=seed),
+    )
+    if groups is None:
+        into.add("net_benefit", lambda: benefit.net_benefit(y, p, threshold=t))
+        into.add("net_benefit_treat_all", lambda: benefit.net_benefit_treat_all(y, threshold=t))
+        into.add("expected_cost", lambda: benefit.expected_cost(y, p, threshold=t, c_fp=c_fp, c_fn=c_fn))
+    else:
+        gain = np.where(y == 1, 1.0, -t / (1 - t))
+        cost = np.where(p >= t, c_fp * (1 - y), c_fn * y)
+        means = {"net_benefit": gain * (p >= t), "net_benefit_treat_all": gain, "expected_cost": cost}
+        for name, values in means.items():
+            into.add(name, _resampled(_ratio(values, np.ones(y.size)), y, groups, seed, n_resamples))
+    if curve is not None:
+        kind = "bootstrap percentile" if groups is None else "group bootstrap percentile"
+        into.metrics["net_benefit_advantage"] = replace(
+            into.metrics["net_benefit"],
+            value=float(curve.advantage[0]),
+            ci_low=float(curve.advantage_low[0]),
+            ci_high=float(curve.advantage_high[0]),
+            method=kind,
+        )
+    if groups is not None:
+        for name, (top, bottom) in rate_parts(y, p, threshold=t).items():
+            into.add(name, _resampled(_ratio(top, bottom), y, groups, seed, n_resamples))
+        return
+    rates: ThresholdMetrics | None = into.part("sensitivity", lambda: threshold_metrics(y, p, threshold=t))
+    for name in RATES:
+        if rates is None:
+            into.insufficient[name] = into.insufficient["sensitivity"]
+        else:
+            estimate: Estimate | None = getattr(rates, name)
+            into.add(name, lambda estimate=estimate: estimate)  # type: ignore[misc]
+
+
+def _classes(
+    into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int, n_resamples: int
+) -> None:
+    from clinical_assets.modelling.losses import proper_losses
+    from clinical_assets.statistics import discrimination, multiclass
+
+    k = p.shape[1]
+    into.add("macro_auroc", lambda: multiclass.macro_auroc(y, p, groups=groups, n_resamples=n_resamples, seed=seed))
+    for label in range(k):
+        own, score = (y == label).astype(np.int64), p[:, label]
+        into.add(
+            f"auroc_class_{label}",
+            (lambda own=own, score=score: discrimination.auroc(own, score))
+            if groups is None
+            else _resampled(
+                lambda own=own, score=score: discrimination.auroc_statistic(own, score), own, groups, seed, n_resamples
+            ),
+        )
+    likeliest = p.argmax(axis=1)
+    into.add(
+        "quadratic_kappa",
+        lambda: multiclass.quadratic_kappa(
+            y, likeliest, n_classes=k, groups=groups, n_resamples=n_resamples, seed=seed
+        ),
+    )
+    if groups is None:
+        into.add("ranked_probability_score", lambda: multiclass.ranked_probability_score(y, p))
+    else:
+        losses = _ratio(proper_losses(y, p), np.ones(y.size))
+        into.add("ranked_probability_score", _resampled(losses, y, groups, seed, n_resamples))
+
+
+def rate_parts(y: IntArray, p: FloatArray, *, threshold: float) -> Mapping[str, tuple[FloatArray, FloatArray]]:
+    """Numerator and denominator contributions (n,) of each rate at a threshold."""
+    alert, event = (p >= threshold).astype(float), (y == 1).astype(float)
+    true_alert, ones = alert * event, np.ones(y.size)
+    return {
+        "sensitivity": (true_alert, event),
+        "specificity": ((1 - alert) * (1 - event), 1 - event),
+        "ppv": (true_alert, alert),
+        "npv": ((1 - alert) * (1 - event), 1 - alert),
+        "f1": (2 * true_alert, alert + event),
+        "alert_rate": (alert, ones),
+        "number_needed_to_evaluate": (alert, true_alert),
+    }
+
+
+def _ratio(top: FloatArray, bottom: FloatArray) -> Callable[[], WeightedStatistic]:
+    def statistic(weights: FloatArray) -> FloatArray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = (weights @ top) / (weights @ bottom)
+        return np.where(np.isfinite(values), values, np.nan)
+
+    return lambda: statistic
+
+
+def _scaled_brier_statistic(y: IntArray, p: FloatArray) -> WeightedStatistic:
+    losses = (y - p) ** 2
+
+    def statistic(weights: FloatArray) -> FloatArray:
+        total = weights.sum(axis=1)
+        prevalence = (weights @ y) / total
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = 1 - (weights @ losses) / total / (prevalence * (1 - prevalence))
+        return np.where(np.isfinite(values), values, np.nan)
+
+    return statistic
+
+
+def _resampled(
+    make: Callable[[], WeightedStatistic],
+    y: IntArray,
+    groups: IntArray,
+    seed: int,
+    n_resamples: int,
+    *,
+    checked: Callable[[], Estimate] | None = None,
+) -> Callable[[], Estimate]:
+    """The statistic with an interval from resampling subjects; `checked` first refuses what it would refuse."""
+
+    def compute() -> Estimate:
+        from clinical_assets.statistics.bootstrap import bootstrap
+
+        if checked is not None:
+            checked()
+        return bootstrap(make(), y.size, events=float(y.sum()), groups=groups, n_resamples=n_resamples, seed=seed)
+
+    return compute

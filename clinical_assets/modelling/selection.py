@@ -1,0 +1,172 @@
+"""Which candidate wins: the criterion first, the proper score next, simplicity last.
+
+Two candidates tie on a measure when their paired difference on the same rows is at most its standard error: a lead that
+small would often turn around on other patients, and a simpler model that is as good is the better model. Subjects with
+several rows count once: the standard error is that of differences summed by subject.
+
+Source: the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clinical_assets.modelling.candidates import SIMPLICITY
+from clinical_assets.modelling.inputs import FloatArray, IntArray
+from clinical_assets.modelling.losses import cost_losses, mean_auroc, proper_losses
+
+if TYPE_CHECKING:
+    from clinical_assets.cohorts.decisions import Costs
+
+RESAMPLES = 200
+_SHOWN = {
+    "expected_cost": "expected cost per patient",
+    "brier": "Brier score",
+    "ranked_probability_score": "ranked probability score",
+    "auroc": "1 - AUROC",
+}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One candidate's place; `criterion` and `proper_score` are losses, 0 is ideal.
+
+    Attributes
+    ----------
+    lead, lead_error : float
+        By how much the criterion is worse than the best candidate's, and the standard error of that difference.
+    tied : bool
+        True when the lead is within its standard error.
+    """
+
+    candidate: str
+    criterion: float
+    lead: float
+    lead_error: float
+    tied: bool
+    proper_score: float
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The winner, why it won, and everyone's standing, in the order of the description."""
+
+    selected: str
+    criterion: str
+    reason: str
+    standings: tuple[Standing, ...]
+
+
+def select(
+    risks: Mapping[str, FloatArray],
+    y: IntArray,
+    *,
+    criterion: str,
+    costs: Costs,
+    action_from: int = 1,
+    groups: IntArray | None = None,
+    seed: int = 0,
+) -> Selection:
+    """Choose among candidates by their out-of-fold risks.
+
+    Parameters
+    ----------
+    risks : mapping of candidate to array (n,) or (n, k)
+        Risks on the same n rows, each from models that had not seen the row.
+    y : array of shape (n,)
+        Class numbers.
+    criterion : "expected_cost", "brier", "ranked_probability_score" or "auroc"
+        Expected cost is that at the closed-form threshold. Brier and ranked probability score are one measure for
+        two classes, and with more the latter is used.
+    groups : array of shape (n,), optional
+        Subjects, where they have several rows.
+    """
+    proper = {name: proper_losses(y, p) for name, p in risks.items()}
+    if criterion == "expected_cost":
+        first = {name: cost_losses(y, p, costs=costs, action_from=action_from) for name, p in risks.items()}
+    else:
+        first = proper
+    if criterion == "auroc":
+        values = {name: 1 - mean_auroc(y, p) for name, p in risks.items()}
+        error: Callable[[str, str], float] = _auroc_error(risks, y, groups, seed)
+    else:
+        values = {name: float(losses.mean()) for name, losses in first.items()}
+
+        def error(name: str, best: str) -> float:
+            return _paired_error(first[name] - first[best], groups)
+
+    best = min(values, key=lambda name: (values[name], SIMPLICITY.index(name)))
+    standings = []
+    for name in risks:
+        lead = values[name] - values[best]
+        lead_error = 0.0 if name == best else error(name, best)
+        standings.append(Standing(name, values[name], lead, lead_error, lead <= lead_error, float(proper[name].mean())))
+    tied = [standing.candidate for standing in standings if standing.tied]
+    closest = min(tied, key=lambda name: (float(proper[name].mean()), SIMPLICITY.index(name)))
+    equal = [
+        name
+        for name in tied
+        if float((proper[name] - proper[closest]).mean()) <= _paired_error(proper[name] - proper[closest], groups)
+    ]
+    selected = min(equal, key=SIMPLICITY.index)
+    return Selection(selected, criterion, _reason(selected, best, closest, tied, values, criterion), tuple(standings))
+
+
+def _paired_error(difference: FloatArray, groups: IntArray | None) -> float:
+    """Standard error of the mean of differences (n,), by subject where rows of one subject depend on each other."""
+    n = difference.size
+    centred = difference - difference.mean()
+    if groups is not None:
+        centred = np.bincount(np.unique(groups, return_inverse=True)[1].reshape(-1), weights=centred)
+    units = centred.size
+    if units < 2:
+        return math.inf
+    return math.sqrt(units / (units - 1) * float(centred @ centred)) / n
+
+
+def _auroc_error(
+    risks: Mapping[str, FloatArray], y: IntArray, groups: IntArray | None, seed: int
+) -> Callable[[str, str], float]:
+    from clinical_assets.statistics.discrimination import auroc_statistic
+    from clinical_assets.statistics.bootstrap import bootstrap_distribution
+
+    strata = y if groups is None else None
+
+    def parts(p: FloatArray) -> list[Callable[[FloatArray], FloatArray]]:
+        if p.ndim == 1:
+            return [auroc_statistic(y, p)]
+        return [auroc_statistic(y == k, p[:, k]) for k in range(p.shape[1])]
+
+    def error(name: str, best: str) -> float:
+        one, two = parts(risks[name]), parts(risks[best])
+
+        def difference(weights: FloatArray) -> FloatArray:
+            return np.asarray(np.mean([a(weights) - b(weights) for a, b in zip(one, two, strict=True)], axis=0))
+
+        drawn = bootstrap_distribution(
+            difference, y.size, n_resamples=RESAMPLES, seed=seed, strata=strata, groups=groups
+        )
+        return float(np.nanstd(drawn, ddof=1))
+
+    return error
+
+
+def _reason(
+    selected: str, best: str, closest: str, tied: list[str], values: Mapping[str, float], criterion: str
+) -> str:
+    measure = _SHOWN[criterion]
+    if len(values) == 1:
+        return f"{selected} is the only candidate."
+    if len(tied) == 1:
+        return (
+            f"{selected} has the least {measure} ({values[selected]:.4g}), by more than the standard error of the lead."
+        )
+    text = f"{', '.join(tied)} tie on {measure} (least {values[best]:.4g}): they differ by less than a standard error. "
+    if selected == closest:
+        return text + f"Of these {selected} has the best proper score."
+    return text + f"{selected} ties with {closest} on the proper score too, and is the simplest."

@@ -1,0 +1,7 @@
+"""Reading what a cohort is made of: files, packaged data sets, downloads, databases, synthetic generators.
+
+What belongs here: finding, fetching, checking and opening a source so that DuckDB can stream it, and nothing lost
+on the way. What does not: types, ranges and meaning (validation), and where records are kept (the warehouse).
+
+``opening.open_source`` is the door; everything else in the room serves it.
+"""

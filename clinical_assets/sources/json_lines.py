@@ -1,0 +1,114 @@
+"""JSON Lines: one object a line, typed as found, with what is no object rejected by line.
+
+DuckDB's own JSON reader stops at the first broken line or turns it into a row of NULLs. Here lines are read as text,
+numbered, and only then parsed, so a broken line keeps its number and its text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from clinical_assets.errors import SourceError
+from clinical_assets.sources.dialect import check_columns
+from clinical_assets.sources.encoded_text import text_file
+from clinical_assets.sources.files import Fingerprint, Found, fingerprint, identifier, literal, path_literal
+from clinical_assets.sources.plain_text import make_plain, read_head
+from clinical_assets.sources.reading import Reading
+from clinical_assets.sources.record_scan import RecordScanner, Scan
+
+# A character that JSON forbids inside a line, so that every line is one value.
+_NEVER = "\x01"
+_OBJECT = "json_type(CASE WHEN json_valid(line) THEN line END) = 'OBJECT'"
+
+
+def read_json_lines(
+    connection: duckdb.DuckDBPyConnection, found: Sequence[Found], *, encoding: str, folder: Path
+) -> Reading:
+    """Make JSON Lines files ready to be read: one column per key that any object has.
+
+    A key with values of several types is VARCHAR, and nested objects and lists keep their shape. ``_row`` counts
+    the lines that are not blank, the rejected ones among them.
+
+    Raises
+    ------
+    SourceError
+        When the text cannot be read, no line holds an object, or keys differ in case alone.
+    """
+    prepared = [_prepare(one, encoding, folder) for one in found]
+    lines = [_lines(readable, scan) for _, readable, scan in prepared]
+    together = " UNION ALL ".join(f"(SELECT line FROM {one})" for one in lines)
+    structure = _structure(connection, together, found)
+    check_columns(found[0].name, list(structure))
+    columns = ", ".join(f"object.{identifier(key)} AS {identifier(key)}" for key in structure)
+    parsed = f"from_json(CASE WHEN {_OBJECT} THEN line END, {literal(json.dumps(structure))}) AS object"
+    rejects = " UNION ALL ".join(
+        f"""(SELECT line_number AS line, {literal(one.name + ": ") + " || " if len(found) > 1 else ""}
+            CASE WHEN json_valid(line) THEN 'a JSON value, but no object' ELSE 'no valid JSON' END AS reason,
+            line AS text
+        FROM (SELECT row_number() OVER () AS line_number, line FROM {relation})
+        WHERE line IS NOT NULL AND ({_OBJECT}) IS NOT TRUE)"""
+        for one, relation in zip(found, lines, strict=True)
+    )
+    what = found[0].name if len(found) == 1 else f"{len(found)} files, {found[0].name} to {found[-1].name}"
+    return Reading(
+        sql=f"""SELECT _row, {columns} FROM (
+            SELECT _row, {parsed} FROM (
+                SELECT row_number() OVER () AS _row, line FROM ({together}) WHERE line IS NOT NULL
+            ) WHERE {_OBJECT})""",
+        rejects_sql=rejects,
+        description=f"JSON Lines, {what}: {len(structure)} keys",
+        fingerprints=tuple(mark for mark, _, _ in prepared),
+        records=sum(scan.records for _, _, scan in prepared),
+    )
+
+
+def _prepare(found: Found, encoding: str, folder: Path) -> tuple[Fingerprint, Path, Scan]:
+    text = text_file(found.name, found.path, encoding)
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        mark = pool.submit(fingerprint, found)
+        scanner = RecordScanner(found.name, delimiter=_NEVER, quote="")
+        readable, scan = make_plain(text, read_head(text), scanner, folder)
+        if not scan.records:
+            raise SourceError(f"{found.name} is empty.", cure="Export it again; it needs one JSON object a line.")
+        return mark.result(), readable, scan
+
+
+def _lines(path: Path, scan: Scan) -> str:
+    return (
+        f"read_csv({path_literal(path)}, auto_detect = false, columns = {{'line': 'VARCHAR'}}, header = false, "
+        f"delim = {literal(_NEVER)}, quote = '', escape = '', compression = 'none', hive_partitioning = false, "
+        f"max_line_size = {max(2_000_000, scan.longest_bytes + 1024)})"
+    )
+
+
+def _structure(connection: duckdb.DuckDBPyConnection, lines: str, found: Sequence[Found]) -> dict[str, Any]:
+    """Keys and types over all objects, as DuckDB's ``json_group_structure`` writes them."""
+    try:
+        row = connection.execute(f"SELECT json_group_structure(line::JSON) FROM ({lines}) WHERE {_OBJECT}").fetchone()
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{found[0].name} cannot be read as JSON Lines: {str(error).splitlines()[0]}",
+            cure="Look at the line for a control character, or export the file again.",
+        ) from error
+    structure = json.loads(row[0]) if row and row[0] else {}
+    if not structure or not isinstance(structure, dict):
+        raise SourceError(
+            f"No line of {found[0].name} holds a JSON object with a key.",
+            cure="Write one object a line, without an array around them.",
+        )
+    return {key: _plain_type(kind) for key, kind in structure.items()}
+
+
+def _plain_type(kind: Any) -> Any:
+    """Mixed and unknown types as text."""
+    if isinstance(kind, dict):
+        return {key: _plain_type(inner) for key, inner in kind.items()} if kind else "VARCHAR"
+    if isinstance(kind, list):
+        return [_plain_type(inner) for inner in kind]
+    return "VARCHAR" if kind in ("JSON", "NULL") else kind

@@ -1,0 +1,96 @@
+"""From a file's name to the reader of its format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import duckdb
+
+from clinical_assets.cohorts.sources_spec import CsvDialect, FileFormat
+from clinical_assets.errors import SourceError
+from clinical_assets.sources.columnar import read_parquet
+from clinical_assets.sources.delimited import number_sql, read_delimited
+from clinical_assets.sources.encoded_text import pickle_refused
+from clinical_assets.sources.files import Found
+from clinical_assets.sources.json_lines import read_json_lines
+from clinical_assets.sources.reading import Reading
+
+__all__ = ["format_of", "number_sql", "read_files", "refuse_pickle_name"]
+
+_FORMATS: dict[str, FileFormat] = {
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".tab": "csv",
+    ".txt": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+}
+_PACKED = {".gz", ".gzip", ".zst", ".zstd"}
+_PICKLES = {".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"}
+
+
+def format_of(name: str) -> FileFormat:
+    """The format that a file's name says, with or without ``.gz`` or ``.zst`` at its end.
+
+    Raises
+    ------
+    SourceError
+        When the ending says nothing, or says pickle.
+    """
+    refuse_pickle_name(name)
+    suffixes = [suffix.lower() for suffix in PurePosixPath(name).suffixes]
+    if suffixes and suffixes[-1] in _PACKED:
+        suffixes.pop()
+    if suffixes and suffixes[-1] in _FORMATS:
+        return _FORMATS[suffixes[-1]]
+    raise SourceError(
+        f"{name}: its ending does not say what is in it.",
+        cure="Set `format: csv`, `parquet` or `jsonl` in the source; other formats must be exported to one of them.",
+    )
+
+
+def refuse_pickle_name(name: str) -> None:
+    """Refuse a file whose name says that it is a pickle, packed or not.
+
+    Raises
+    ------
+    SourceError
+        Always for such a name, even when the description sets a format.
+    """
+    if _PICKLES & {suffix.lower() for suffix in PurePosixPath(name).suffixes}:
+        raise pickle_refused(name)
+
+
+def read_files(
+    connection: duckdb.DuckDBPyConnection,
+    found: Sequence[Found],
+    *,
+    file_format: FileFormat | None,
+    dialect: CsvDialect,
+    folder: Path,
+) -> Reading:
+    """Make files of one format and the same columns ready to be read.
+
+    Raises
+    ------
+    SourceError
+        When a file cannot be read, naming it.
+    """
+    for one in found:
+        refuse_pickle_name(one.name)
+    formats = {file_format or format_of(one.name) for one in found}
+    if len(formats) > 1:
+        raise SourceError(
+            f"{found[0].name} and its fellows are of several formats: {', '.join(sorted(formats))}.",
+            cure="Narrow the pattern, for instance to *.csv.",
+        )
+    match formats.pop():
+        case "csv":
+            return read_delimited(connection, found, dialect=dialect, folder=folder)
+        case "parquet":
+            return read_parquet(connection, found)
+        case _:
+            return read_json_lines(connection, found, encoding=dialect.encoding, folder=folder)
