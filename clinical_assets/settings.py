@@ -21,6 +21,7 @@ MEMORY = "CLINICAL_ASSETS_MEMORY"
 THREADS = "CLINICAL_ASSETS_THREADS"
 LOCK_PATIENCE = "CLINICAL_ASSETS_LOCK_PATIENCE_S"
 OFFLINE = "CLINICAL_ASSETS_OFFLINE"
+TRACKING_URI = "CLINICAL_ASSETS_TRACKING_URI"
 
 Number = TypeVar("Number", int, float)
 
@@ -45,6 +46,8 @@ class Settings:
         Seconds to wait for another process to let go of a cohort before giving up.
     offline : bool
         True forbids every download, so that a missing file is refused at once.
+    tracking_uri : str or None
+        Address of an MLflow tracking server (or database); None keeps runs and models in the data folder.
     """
 
     data: Path
@@ -54,6 +57,7 @@ class Settings:
     threads: int
     lock_patience_s: float
     offline: bool
+    tracking_uri: str | None = None
 
     @property
     def warehouse(self) -> Path:
@@ -69,6 +73,16 @@ class Settings:
     def downloads(self) -> Path:
         """Folder of fetched files, named by their SHA-256."""
         return self.data / "downloads"
+
+    @property
+    def tracking(self) -> Path:
+        """Folder of MLflow's runs, models and their files, when no server keeps them."""
+        return self.data / "mlflow"
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of model bundles, ``<cohort>/<digest>``."""
+        return self.data / "bundles"
 
     @classmethod
     def from_environment(cls) -> Settings:
@@ -90,6 +104,7 @@ class Settings:
             threads=_number(THREADS, default=os.cpu_count() or 1, kind=int, least=1),
             lock_patience_s=_number(LOCK_PATIENCE, default=600.0, kind=float, least=0.0),
             offline=env.get(OFFLINE, "").strip().lower() in {"1", "true", "yes"},
+            tracking_uri=env.get(TRACKING_URI, "").strip() or None,
         )
 
 

@@ -87,6 +87,15 @@ def test_analytic_and_bootstrap_intervals_agree(analytic: object, statistic: obj
     assert abs(boot.ci_high - wald.ci_high) < 0.1 * width
 
 
+def test_the_interval_of_the_observed_expected_ratio_knows_how_far_risks_explain_events() -> None:
+    y, p = risks(1500, seed=7, sd=4)
+    wald = observed_expected_ratio(y, p)
+    boot = bootstrap(observed_expected_statistic(y, p), 1500, events=y.sum(), n_resamples=2000)
+    given_the_risks = 2 * 1.96 * np.sqrt((p * (1 - p)).sum()) / p.sum()
+    assert wald.ci_high - wald.ci_low == pytest.approx(given_the_risks, rel=0.1)
+    assert boot.ci_high - boot.ci_low == pytest.approx(given_the_risks, rel=0.1)
+
+
 def test_the_delta_interval_of_the_scaled_brier_score_agrees_with_the_bootstrap() -> None:
     y, p = risks(1000, seed=7)
 

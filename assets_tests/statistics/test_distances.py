@@ -155,6 +155,7 @@ def test_psi_of_unchanged_samples_exceeds_its_noise_as_often_as_it_should() -> N
     small = [numeric_drift(rng.normal(size=500), rng.normal(size=40)).psi for _ in range(100)]
     assert np.mean(np.array(small) > 0.1) > 0.8  # custom would call nearly all of these drift
     assert psi_noise(1, 10, 10) == 0
+    assert psi_noise(10, 800, 300, level=0.9) == pytest.approx(stats.chi2.ppf(0.9, 9) * (1 / 800 + 1 / 300))
 
 
 def test_an_empty_bin_counts_half_a_record_so_that_small_samples_are_not_punished() -> None:

@@ -62,6 +62,20 @@ def test_a_start_far_from_the_data_still_converges(far: float) -> None:
     np.testing.assert_allclose(moved.coefficients + np.array([far, 0, 0]), plain.coefficients, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("x", "offset", "y"),
+    [
+        ([0.0, 0, -2, -4, -6], [3.0, 1, 20, -4, 8], [1.0, 0, 0, 0, 1]),
+        ([8.0, 3, 0, -4, -1], [3.0, -18, 24, -3, 20], [1.0, 0, 0, 1, 1]),
+    ],
+)
+def test_steps_that_overshoot_are_taken_back(x: list[float], offset: list[float], y: list[float]) -> None:
+    design, outcome, start = np.column_stack([np.ones(5), x]), np.array(y), np.array(offset)
+    fit = fit_logistic(design, outcome, np.ones(5), offset=start)
+    gradient = design.T @ (outcome - expit(start + design @ fit.coefficients))
+    np.testing.assert_allclose(gradient, 0, atol=1e-7)
+
+
 def test_a_ridge_fit_is_stationary_and_finite_under_separation() -> None:
     x, _, w, _ = regression(5)
     y = (x[:, 1] > 0).astype(float)

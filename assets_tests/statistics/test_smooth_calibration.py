@@ -100,6 +100,18 @@ def test_intervals_hold_their_values_where_the_model_is_off() -> None:
     assert found.e50.value <= found.e90.value
 
 
+def test_the_interval_of_the_ici_is_that_of_a_loop_over_resampled_rows() -> None:
+    y, p = bent_sample(1000)
+    fast = calibration_indices(y, p, n_resamples=1000).ici
+    rng = np.random.default_rng(0)
+    slow = []
+    for _ in range(300):
+        rows = rng.integers(0, 1000, 1000)
+        slow.append(np.abs(smooth_observed_risk(y[rows], p[rows], at=p[rows]) - p[rows]).mean())
+    low, high = np.quantile(slow, [0.025, 0.975])
+    assert (fast.ci_low, fast.ci_high) == pytest.approx((low, high), abs=0.1 * (high - low))
+
+
 def test_the_same_seed_gives_the_same_interval() -> None:
     y, p = risks(300)
     assert calibration_indices(y, p, seed=3) == calibration_indices(y, p, seed=3)

@@ -50,7 +50,7 @@ def content(warehouse: Warehouse) -> tuple[int, list[str]]:
 OLD = (1000, ["old"])
 MANY = 1_000_000
 NEW = (MANY, ["new"])
-REPLACE = f"CREATE OR REPLACE TABLE raw.t AS SELECT range AS i, 'new' AS generation FROM range({MANY})"
+REPLACE = f"CREATE OR REPLACE TABLE raw.t AS SELECT range AS i, 'new' AS generation, random() AS r FROM range({MANY})"
 
 
 def leftovers(settings: Settings) -> list[str]:

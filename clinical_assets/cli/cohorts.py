@@ -99,6 +99,7 @@ def check(
     """Check descriptions and their SQL models without reading any record."""
     from clinical_assets.cohorts.loading import load_spec
     from clinical_assets.errors import ClinicalAssetsError
+    from clinical_assets.warehouse.features import check_models
     from clinical_assets.warehouse.sql_project import SqlProject
 
     found = []
@@ -110,8 +111,7 @@ def check(
             else:
                 spec, folders = context.catalogue().spec(name), context.catalogue().sql_folders
             project = SqlProject(folders, spec)
-            for model in (project.feature_model, project.outcome_model):
-                project.compile(model)
+            check_models(spec, project)
         except ClinicalAssetsError as error:
             found.append({"cohort": name, "valid": False, "error": str(error)})
         else:

@@ -123,7 +123,7 @@ def _encryption() -> Iterator[Finding]:
 
 
 def _instance() -> Iterator[Finding]:
-    from clinical_assets.automation.launch import open_instance
+    from clinical_assets.launch import open_instance
 
     with open_instance() as instance:
         count = instance.get_runs_count()

@@ -12,7 +12,7 @@ from clinical_assets.cli import context
 from clinical_assets.cli.output import err, show_json, show_rows
 
 if TYPE_CHECKING:
-    from clinical_assets.automation.launch import CohortRun, StepState
+    from clinical_assets.launch import CohortRun, StepState
 
 
 def materialize(
@@ -32,7 +32,7 @@ def materialize(
     names = list(dict.fromkeys(cohorts or context.catalogue().names()))
     for name in names:
         context.catalogue().entry(name)
-    from clinical_assets.automation.launch import materialize as launch
+    from clinical_assets.launch import materialize as launch
 
     view = _Live(names, quiet=as_json)
     with view:

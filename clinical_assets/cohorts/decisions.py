@@ -121,7 +121,9 @@ class Target(Strict):
     @model_validator(mode="after")
     def _action_class_exists(self) -> Self:
         if self.action_from >= len(self.classes):
-            raise ValueError(f"action_from is {self.action_from}, but classes are numbered 0 to {len(self.classes) - 1}")
+            raise ValueError(
+                f"action_from is {self.action_from}, but classes are numbered 0 to {len(self.classes) - 1}"
+            )
         return self
 
     @property

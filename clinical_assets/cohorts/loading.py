@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def load_spec(path: Path) -> CohortSpec:
     SpecError
         Naming file, line, key and cure of everything that is wrong.
     """
+    try:
+        facts = path.stat()
+    except OSError:
+        return _load(path, 0, 0)  # says what is wrong
+    return _load(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=256)
+def _load(path: Path, changed_ns: int, size: int) -> CohortSpec:
+    # Every check of a run asks for the description again; a file that was not written since is not parsed again.
+    del changed_ns, size
     document = read_yaml(path)
     spec = parse(CohortSpec, document, noun="cohort description")
     if spec.name != path.stem:

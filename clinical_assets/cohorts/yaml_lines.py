@@ -20,6 +20,9 @@ from clinical_assets.errors import SpecError
 Loc = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
+# The C parser is ten times as quick; both read the same YAML and keep the same marks.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 _CURES = {
     "extra_forbidden": "Remove the key, or correct its spelling.",
     "missing": "Add the key.",
@@ -58,7 +61,7 @@ def read_yaml(path: Path) -> Document:
         raise SpecError(f"{path}: not UTF-8 at byte {error.start}.", cure="Save the file as UTF-8.") from error
     except OSError as error:
         raise SpecError(f"{path}: cannot be read: {error.strerror}.", cure="Check the path and its rights.") from error
-    loader = yaml.SafeLoader(text)
+    loader = _LOADER(text)
     try:
         node = loader.get_single_node()
         if node is None:
@@ -77,7 +80,7 @@ def read_yaml(path: Path) -> Document:
     return Document(path=path, value=value, lines=lines)
 
 
-def _walk(loader: yaml.SafeLoader, node: yaml.Node, loc: Loc, lines: dict[Loc, int], path: Path) -> Any:
+def _walk(loader: Any, node: yaml.Node, loc: Loc, lines: dict[Loc, int], path: Path) -> Any:
     lines.setdefault(loc, node.start_mark.line + 1)
     if isinstance(node, yaml.MappingNode):
         loader.flatten_mapping(node)

@@ -10,8 +10,9 @@ have several rows, every interval comes from resampling subjects, because rows o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -19,13 +20,14 @@ import numpy as np
 from clinical_assets.errors import InsufficientData
 from clinical_assets.modelling.inputs import FloatArray, IntArray
 from clinical_assets.modelling.losses import action_risk
+from clinical_assets.modelling.resampled import rate_parts, ratio, resampled, scaled_brier_statistic
 
 if TYPE_CHECKING:
     from clinical_assets.cohorts.decisions import Decisions
+    from clinical_assets.statistics.bootstrap import WeightedStatistic
     from clinical_assets.statistics.classification import ThresholdMetrics
     from clinical_assets.statistics.intervals import Estimate
     from clinical_assets.statistics.net_benefit import DecisionCurve
-    from clinical_assets.statistics.bootstrap import WeightedStatistic
     from clinical_assets.statistics.smooth_calibration import CalibrationPlot
 
 Result = TypeVar("Result")
@@ -67,6 +69,7 @@ def evaluate(
     groups: IntArray | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
+    leave_out: frozenset[str] = frozenset(),
 ) -> Evaluation:
     """Every measure with its 95 % interval.
 
@@ -80,21 +83,30 @@ def evaluate(
         Costs and threshold range.
     groups : array of shape (n,), optional
         Subjects, where they have several rows.
+    leave_out : set of "auprc", "ici" and "curves"
+        What is not wanted; these take most of the time.
 
     Returns
     -------
     Evaluation
         A measure that the rows cannot support is under `insufficient` with the reason, never a number.
     """
+    from clinical_assets.statistics.discrimination import auprc
     from clinical_assets.statistics.net_benefit import decision_curve
     from clinical_assets.statistics.smooth_calibration import calibration_plot
 
     risk, event = action_risk(p, action_from=action_from), (y >= action_from).astype(np.int64)
     collected = _Collected()
     _ranking_and_calibration(collected, event, risk, groups=groups, seed=seed, n_resamples=n_resamples)
+    if "auprc" not in leave_out:
+        collected.add("auprc", lambda: auprc(event, risk, groups=groups, n_resamples=n_resamples, seed=seed))
+    if "ici" not in leave_out:
+        _indices(collected, event, risk, groups=groups, seed=seed)
     _benefit_and_rates(collected, event, risk, decisions=decisions, groups=groups, seed=seed, n_resamples=n_resamples)
     if p.ndim == 2:
         _classes(collected, y, p, groups=groups, seed=seed, n_resamples=n_resamples)
+    if "curves" in leave_out:
+        return Evaluation(int(y.size), int(event.sum()), collected.metrics, collected.insufficient, None, None)
     curve = collected.part(
         "decision_curve",
         lambda: decision_curve(
@@ -138,7 +150,6 @@ def _ranking_and_calibration(
     into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int, n_resamples: int
 ) -> None:
     from clinical_assets.statistics import calibration, discrimination
-    from clinical_assets.statistics.smooth_calibration import calibration_indices
 
     plain: dict[str, Callable[[], Estimate]] = {
         "auroc": lambda: discrimination.auroc(y, p),
@@ -151,7 +162,7 @@ def _ranking_and_calibration(
     weighted: dict[str, Callable[[], WeightedStatistic]] = {
         "auroc": lambda: discrimination.auroc_statistic(y, p),
         "brier": lambda: calibration.brier_statistic(y, p),
-        "scaled_brier": lambda: _scaled_brier_statistic(y, p),
+        "scaled_brier": lambda: scaled_brier_statistic(y, p),
         "calibration_intercept": lambda: calibration.calibration_intercept_statistic(y, p),
         "calibration_slope": lambda: calibration.calibration_slope_statistic(y, p),
         "observed_expected_ratio": lambda: calibration.observed_expected_statistic(y, p),
@@ -160,8 +171,12 @@ def _ranking_and_calibration(
         if groups is None:
             into.add(name, compute)
         else:
-            into.add(name, _resampled(weighted[name], y, groups, seed, n_resamples, checked=compute))
-    into.add("auprc", lambda: discrimination.auprc(y, p, groups=groups, n_resamples=n_resamples, seed=seed))
+            into.add(name, resampled(weighted[name], y, groups, seed, n_resamples, checked=compute))
+
+
+def _indices(into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int) -> None:
+    from clinical_assets.statistics.smooth_calibration import calibration_indices
+
     indices = into.part("ici", lambda: calibration_indices(y, p, groups=groups, seed=seed))
     for name in ("ici", "e50", "e90"):
         if indices is not None:
@@ -198,7 +213,7 @@ def _benefit_and_rates(
         cost = np.where(p >= t, c_fp * (1 - y), c_fn * y)
         means = {"net_benefit": gain * (p >= t), "net_benefit_treat_all": gain, "expected_cost": cost}
         for name, values in means.items():
-            into.add(name, _resampled(_ratio(values, np.ones(y.size)), y, groups, seed, n_resamples))
+            into.add(name, resampled(ratio(values, np.ones(y.size)), y, groups, seed, n_resamples))
     if curve is not None:
         kind = "bootstrap percentile" if groups is None else "group bootstrap percentile"
         into.metrics["net_benefit_advantage"] = replace(
@@ -210,7 +225,7 @@ def _benefit_and_rates(
         )
     if groups is not None:
         for name, (top, bottom) in rate_parts(y, p, threshold=t).items():
-            into.add(name, _resampled(_ratio(top, bottom), y, groups, seed, n_resamples))
+            into.add(name, resampled(ratio(top, bottom), y, groups, seed, n_resamples))
         return
     rates: ThresholdMetrics | None = into.part("sensitivity", lambda: threshold_metrics(y, p, threshold=t))
     for name in RATES:
@@ -233,11 +248,9 @@ def _classes(
         own, score = (y == label).astype(np.int64), p[:, label]
         into.add(
             f"auroc_class_{label}",
-            (lambda own=own, score=score: discrimination.auroc(own, score))
+            partial(discrimination.auroc, own, score)
             if groups is None
-            else _resampled(
-                lambda own=own, score=score: discrimination.auroc_statistic(own, score), own, groups, seed, n_resamples
-            ),
+            else resampled(partial(discrimination.auroc_statistic, own, score), own, groups, seed, n_resamples),
         )
     likeliest = p.argmax(axis=1)
     into.add(
@@ -249,63 +262,5 @@ def _classes(
     if groups is None:
         into.add("ranked_probability_score", lambda: multiclass.ranked_probability_score(y, p))
     else:
-        losses = _ratio(proper_losses(y, p), np.ones(y.size))
-        into.add("ranked_probability_score", _resampled(losses, y, groups, seed, n_resamples))
-
-
-def rate_parts(y: IntArray, p: FloatArray, *, threshold: float) -> Mapping[str, tuple[FloatArray, FloatArray]]:
-    """Numerator and denominator contributions (n,) of each rate at a threshold."""
-    alert, event = (p >= threshold).astype(float), (y == 1).astype(float)
-    true_alert, ones = alert * event, np.ones(y.size)
-    return {
-        "sensitivity": (true_alert, event),
-        "specificity": ((1 - alert) * (1 - event), 1 - event),
-        "ppv": (true_alert, alert),
-        "npv": ((1 - alert) * (1 - event), 1 - alert),
-        "f1": (2 * true_alert, alert + event),
-        "alert_rate": (alert, ones),
-        "number_needed_to_evaluate": (alert, true_alert),
-    }
-
-
-def _ratio(top: FloatArray, bottom: FloatArray) -> Callable[[], WeightedStatistic]:
-    def statistic(weights: FloatArray) -> FloatArray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = (weights @ top) / (weights @ bottom)
-        return np.where(np.isfinite(values), values, np.nan)
-
-    return lambda: statistic
-
-
-def _scaled_brier_statistic(y: IntArray, p: FloatArray) -> WeightedStatistic:
-    losses = (y - p) ** 2
-
-    def statistic(weights: FloatArray) -> FloatArray:
-        total = weights.sum(axis=1)
-        prevalence = (weights @ y) / total
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = 1 - (weights @ losses) / total / (prevalence * (1 - prevalence))
-        return np.where(np.isfinite(values), values, np.nan)
-
-    return statistic
-
-
-def _resampled(
-    make: Callable[[], WeightedStatistic],
-    y: IntArray,
-    groups: IntArray,
-    seed: int,
-    n_resamples: int,
-    *,
-    checked: Callable[[], Estimate] | None = None,
-) -> Callable[[], Estimate]:
-    """The statistic with an interval from resampling subjects; `checked` first refuses what it would refuse."""
-
-    def compute() -> Estimate:
-        from clinical_assets.statistics.bootstrap import bootstrap
-
-        if checked is not None:
-            checked()
-        return bootstrap(make(), y.size, events=float(y.sum()), groups=groups, n_resamples=n_resamples, seed=seed)
-
-    return compute
+        losses = ratio(proper_losses(y, p), np.ones(y.size))
+        into.add("ranked_probability_score", resampled(losses, y, groups, seed, n_resamples))

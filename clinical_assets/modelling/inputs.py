@@ -28,7 +28,8 @@ class TrainingTable(Protocol):
     """One row per prediction unit, as the warehouse's feature table offers it.
 
     ``frame`` has the key columns, the subject column, the feature columns (numbers, null is missing), ``outcome``
-    (0, 1, ...) and the protected attributes; ``digest`` names its content.
+    (0, 1, ...) and the protected attributes, each in the column that ``protected_column`` names; ``digest`` names the
+    content.
     """
 
     @property
@@ -43,6 +44,7 @@ class TrainingTable(Protocol):
     def protected(self) -> tuple[str, ...]: ...
     @property
     def digest(self) -> str: ...
+    def protected_column(self, attribute: str) -> str: ...
 
 
 class UnusableTable(ClinicalAssetsError):

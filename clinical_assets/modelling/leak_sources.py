@@ -1,17 +1,18 @@
 """What the description says about where a feature comes from, and when that is known.
 
-What belongs here: suspicions that rest on roles, names, dates and keys. What does not: the outcome's own distribution over a
-column's values (``separation``).
+What belongs here: suspicions that rest on roles, names, dates and keys. What does not: the outcome's distribution over
+a column's values (``separation``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinical_assets.modelling.inputs import FloatArray, ModelInput
+from clinical_assets.modelling.leaks import Action, Kind, Leak
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +32,9 @@ def origins(features: Sequence[str], spec: CohortSpec, lineage: Lineage | None) 
         return {name: tuple(lineage.get(name, ())) for name in features}
     described = [(table, column) for table, content in spec.tables.items() for column in content.columns]
     return {
-        name: tuple((table, column) for table, column in described if name == column or name.startswith(f"{column}_is_"))
+        name: tuple(
+            (table, column) for table, column in described if name == column or name.startswith(f"{column}_is_")
+        )
         for name in features
     }
 
@@ -49,10 +52,10 @@ def named_after(feature: str, outcomes: Sequence[str]) -> str | None:
     return next((name for name in outcomes if f"_{name}_" in f"_{feature}_"), None)
 
 
-def suspicions(
+def source_leaks(
     train: ModelInput, spec: CohortSpec, made_of: Lineage, raw_frame: pl.DataFrame | None
-) -> Iterator[dict[str, Any]]:
-    """Leaks that the description gives away, as the fields of a leak."""
+) -> Iterator[Leak]:
+    """Leaks that the description gives away."""
     keys = {*spec.key, spec.subject}
     for name, x in zip(train.feature_columns, train.X.T, strict=True):
         sources = made_of[name]
@@ -66,7 +69,7 @@ def suspicions(
             yield from _by_date(name, sources, spec, raw_frame)
 
 
-def _by_role(name: str, sources: Sequence[tuple[str, str]], spec: CohortSpec) -> Iterator[dict[str, Any]]:
+def _by_role(name: str, sources: Sequence[tuple[str, str]], spec: CohortSpec) -> Iterator[Leak]:
     for table, column in sources:
         described = spec.tables[table].columns.get(column) if table in spec.tables else None
         if described is None:
@@ -79,7 +82,7 @@ def _by_role(name: str, sources: Sequence[tuple[str, str]], spec: CohortSpec) ->
             yield _leak(name, "identifier", f"it is made of {table}.{column}, which identifies a person.", None, _NAMES)
 
 
-def _running_number(name: str, x: FloatArray, train: ModelInput, spec: CohortSpec) -> Iterator[dict[str, Any]]:
+def _running_number(name: str, x: FloatArray, train: ModelInput, spec: CohortSpec) -> Iterator[Leak]:
     """A column of distinct whole numbers that counts records, or rises with the key."""
     whole = not np.isnan(x).any() and bool((x == np.floor(x)).all())
     if not whole or x.size < MANY or np.unique(x).size < x.size:
@@ -97,7 +100,7 @@ def _running_number(name: str, x: FloatArray, train: ModelInput, spec: CohortSpe
         yield _leak(name, "identifier", text, None, _NAMES, action="warn")
 
 
-def _by_day(name: str, x: FloatArray, sources: Sequence[tuple[str, str]], spec: CohortSpec) -> Iterator[dict[str, Any]]:
+def _by_day(name: str, x: FloatArray, sources: Sequence[tuple[str, str]], spec: CohortSpec) -> Iterator[Leak]:
     """Day numbers counted from the index date, and durations, that reach beyond the moment of prediction."""
     if spec.prediction.index_date is None:
         return
@@ -110,22 +113,22 @@ def _by_day(name: str, x: FloatArray, sources: Sequence[tuple[str, str]], spec: 
         and (described.unit == "d" or column.endswith(("_day", "_days")))
     ]
     later = int((x > landmark).sum())
-    if not in_days or not later or not (name in in_days):
+    if name not in in_days or not later:
         return
     if name.endswith("_day"):
         text = f"it is a day number, and {later} training rows lie after day {landmark}, when the prediction is made."
-        yield _leak(name, "known_too_late", text, float(later), _LATE)
+        yield _leak(name, "after_prediction", text, float(later), _LATE)
     else:
         text = (
-            f"it is a number of days, and {later} training rows exceed day {landmark}, when the prediction is made; that is "
-            "harmless only if it counts time before."
+            f"it is a number of days, and {later} training rows exceed day {landmark}, when the prediction is made; "
+            "that is harmless only if it counts time before."
         )
-        yield _leak(name, "known_too_late", text, float(later), _LATE, action="warn")
+        yield _leak(name, "after_prediction", text, float(later), _LATE, action="warn")
 
 
 def _by_date(
     name: str, sources: Sequence[tuple[str, str]], spec: CohortSpec, raw_frame: pl.DataFrame
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[Leak]:
     """Features made of a date of the subject table that lies after the moment of prediction."""
     if spec.prediction.index_date is None:
         return
@@ -145,10 +148,8 @@ def _by_date(
                 f"it is made of {table}.{column}, a date that lies after the prediction (day "
                 f"{spec.prediction.landmark_days}) for {later} of {raw_frame.height} subjects."
             )
-            yield _leak(name, "known_too_late", text, float(later), _LATE)
+            yield _leak(name, "after_prediction", text, float(later), _LATE)
 
 
-def _leak(
-    column: str, kind: str, evidence: str, value: float | None, cure: str, *, action: str = "refuse"
-) -> dict[str, Any]:
-    return {"column": column, "kind": kind, "evidence": evidence, "value": value, "action": action, "cure": cure}
+def _leak(column: str, kind: Kind, evidence: str, value: float | None, cure: str, *, action: Action = "refuse") -> Leak:
+    return Leak(column, kind, evidence, value, action, cure)

@@ -9,7 +9,6 @@ Every trial is kept. The same description, rows and seed give the same trials, w
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.decisions import Modelling
-from clinical_assets.errors import InsufficientData
 from clinical_assets.modelling import candidates, recalibration
 from clinical_assets.modelling.candidates import Parameters
+from clinical_assets.modelling.inner_folds import InnerFolds, refuse_flat, seed_of
 from clinical_assets.modelling.inputs import FloatArray, IntArray, ModelInput
 from clinical_assets.modelling.losses import mean_auroc, proper_losses
 from clinical_assets.modelling.recalibration import Recalibration
@@ -101,12 +100,6 @@ class NestedEstimate:
     tuned: tuple[Tuned, ...]
 
 
-def seed_of(seed: int, *parts: object) -> int:
-    """A seed for one purpose, so that adding a candidate or fold leaves the others' draws alone."""
-    text = "|".join(str(part) for part in (seed, *parts))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
-
-
 def tune(
     name: str, data: ModelInput, *, modelling: Modelling, outer_fold: int = FINAL, fixed: Parameters | None = None
 ) -> Tuned:
@@ -141,7 +134,7 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = modelling.search
-    inner = _InnerFolds(name, data, search.seed, search.inner_folds, outer_fold)
+    inner = InnerFolds(name, data, search.seed, search.inner_folds, outer_fold)
     # Early draws are random; a third of the budget leaves the rest to the model of what worked.
     sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, search.trials // 3))
     study = optuna.create_study(sampler=sampler)
@@ -224,7 +217,7 @@ def fit_setting(name: str, parameters: Parameters, imbalance: str, X: FloatArray
         seed=seed,
         minority=int(counts[counts > 0].min()),
     )
-    _refuse_flat(X)
+    refuse_flat(X)
     return candidates.fit(pipeline, X, y, imbalance=imbalance)
 
 
@@ -273,60 +266,6 @@ def trials_frame(searches: Iterable[Tuned]) -> pl.DataFrame:
         for trial in tuned.trials
     ]
     return pl.DataFrame(rows, schema_overrides={"outer_fold": pl.Int32, "trial": pl.Int32})
-
-
-class _InnerFolds:
-    """The inner folds of one search; what no setting changes (imputing, scaling, sampling) is done once a fold."""
-
-    def __init__(self, name: str, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
-        self.name, self.data, self.seed = name, data, seed
-        self.folds = outer_folds(
-            data.y, data.groups, n_splits=n_splits, seed=seed_of(seed, "inner", outer_fold), what="inner"
-        )
-        self._prepared: dict[tuple[int, str], tuple[FloatArray, IntArray, FloatArray]] = {}
-
-    def out_of_fold(self, parameters: Parameters, imbalance: str) -> FloatArray:
-        """Raw risks of every row, each from a model that has not seen it."""
-        k = len(self.data.classes)
-        raw = np.empty(self.data.n if k == 2 else (self.data.n, k))
-        for number, (_, test) in enumerate(self.folds):
-            X, y, X_test = self._fold(number, imbalance)
-            model = candidates.build(self.name, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
-            model.fit(X, y, sample_weight=candidates.balanced_weights(y) if imbalance == "class_weight" else None)
-            raw[test] = candidates.raw_risk(model.predict_proba(X_test), name=self.name)
-        return raw
-
-    def _fold(self, number: int, imbalance: str) -> tuple[FloatArray, IntArray, FloatArray]:
-        place = (number, imbalance)
-        if place not in self._prepared:
-            train, test = self.folds[number]
-            X, y, X_test = self.data.X[train], self.data.y[train], self.data.X[test]
-            _refuse_flat(X)
-            steps = candidates.build(
-                self.name,
-                start(self.name, y.size),
-                n_classes=len(self.data.classes),
-                imbalance=imbalance,
-                seed=self.seed,
-                minority=int(np.bincount(y).min()),
-            )[:-1]
-            if imbalance in candidates.SAMPLERS:
-                X, y = steps.fit_resample(X, y)
-                X_test = steps.transform(X_test)
-            elif steps.steps:
-                X, X_test = steps.fit_transform(X), steps.transform(X_test)
-            self._prepared[place] = X, y, X_test
-        return self._prepared[place]
-
-
-def _refuse_flat(X: FloatArray) -> None:
-    missing = np.isnan(X)
-    varies = (missing.any(axis=0) & ~missing.all(axis=0)) | (np.fmax.reduce(X, axis=0) > np.fmin.reduce(X, axis=0))
-    if not varies.any():
-        raise InsufficientData(
-            f"no feature varies among {X.shape[0]} rows to learn from.",
-            cure="Check the feature model, or use fewer folds so that more rows are left to learn from.",
-        )
 
 
 def _score(y: IntArray, risk: FloatArray, criterion: str) -> float:

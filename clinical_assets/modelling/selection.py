@@ -132,8 +132,8 @@ def _paired_error(difference: FloatArray, groups: IntArray | None) -> float:
 def _auroc_error(
     risks: Mapping[str, FloatArray], y: IntArray, groups: IntArray | None, seed: int
 ) -> Callable[[str, str], float]:
-    from clinical_assets.statistics.discrimination import auroc_statistic
     from clinical_assets.statistics.bootstrap import bootstrap_distribution
+    from clinical_assets.statistics.discrimination import auroc_statistic
 
     strata = y if groups is None else None
 

@@ -52,8 +52,8 @@ class Levels:
 def separation(x: FloatArray, y: IntArray, *, n_classes: int) -> Separation | None:
     """How well the known values of one column x (n,) separate the classes; None where there are too few.
 
-    Each class against the rest, in either direction; .5 is no separation, 1 is complete. A class needs 2 known values, and
-    so does the rest.
+    Each class against the rest, in either direction; .5 is no separation, 1 is complete. A class needs 2 known values,
+    and so does the rest.
     """
     from clinical_assets.statistics.discrimination import auroc_statistic
 

@@ -135,6 +135,7 @@ def subgroup_row(
         groups=groups if groups is not None and np.unique(groups).size < n else None,
         seed=seed,
         n_resamples=n_resamples,
+        leave_out=frozenset({"auprc", "ici", "curves"}),
     )
     metrics = {name: found.metrics[name] for name in SHOWN if name in found.metrics}
     return SubgroupRow(sample, attribute, group, n, events, "ok", "", metrics)

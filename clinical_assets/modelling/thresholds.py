@@ -189,7 +189,7 @@ def _disagreement(curve: CostCurve, unit: str) -> tuple[Finding, ...]:
             code="threshold_disagreement",
             message=(
                 f"the costs put the threshold at {t:.3f}, but these {curve.n} rows would have been cheapest at "
-                f"{curve.optimum_threshold:.3f} (95 % of resamples {curve.optimum_low:.3f} to {curve.optimum_high:.3f}); "
+                f"{curve.optimum_threshold:.3f} (95 % interval {curve.optimum_low:.3f} to {curve.optimum_high:.3f}); "
                 f"the costs' own choice costs {more:.3g} {unit} more per patient."
             ),
             cure="Look at the calibration near the threshold: a calibrated model has its optimum where the costs say.",

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,43 +144,61 @@ def influenza_challenge(
     return matrix, sample_sheet(chosen, where=Path(path).name)
 
 
+VACCINE_STUDIES = ("GSE59635", "GSE59654")
+
+
 def influenza_vaccine(
-    path: str | Path, *, study: Literal["GSE59635", "GSE59654"]
+    path: str | Path, *, studies: tuple[str, ...] = VACCINE_STUDIES
 ) -> tuple[ExpressionMatrix, pl.DataFrame]:
-    """An influenza vaccine cohort (8 or 11 subjects), blood at day 0 and day 7, antibody response high or low.
+    """Influenza vaccine cohorts (8 and 11 subjects), blood at day 0 and day 7, antibody response high or low.
 
     Parameters
     ----------
     path : path
         ``fluVaccine.RData``, from the same package as `influenza_challenge`.
-    study : {"GSE59635", "GSE59654"}
+    studies : tuple of {"GSE59635", "GSE59654"}
+        Both by default: apart, a class has fewer than 5 subjects. The study is the ``batch`` of the sheet; both samples
+        of a subject are of one study, so differences are not confounded with it, single transcriptomes are.
 
     Returns
     -------
     matrix : ExpressionMatrix
         7,018 gene symbols, log2.
     sheet : polars DataFrame
-        Conditions ``"d0"`` and ``"d7"``, label high or low.
+        Conditions ``"d0"`` and ``"d7"``, label high or low, batch.
     """
     import polars as pl
 
+    where = Path(path).name
     content = _read_rdata(Path(path), ("fluVaccine",))["fluVaccine"]
-    if study not in content["esets"]:
-        raise ExpressionError(
-            f"{Path(path).name} has no study {study!r}", cure=f"choose from {sorted(content['esets'])}"
+    unknown = [s for s in studies if s not in content["esets"]]
+    if unknown or not studies:
+        raise ExpressionError(f"{where} has no study {unknown}", cure=f"choose from {sorted(content['esets'])}")
+    matrices, sheets = [], []
+    for study in studies:
+        matrices.append(_matrix(content["esets"][study], Path(path)))
+        pheno = content["phenoData"][study]
+        subjects, days = [str(v) for v in pheno["subjectId"]], [str(v) for v in pheno["bloodDrawDay"]]
+        sheets.append(
+            pl.DataFrame(
+                {
+                    "sample": [f"{s}.{d}" for s, d in zip(subjects, days, strict=True)],
+                    "subject": subjects,
+                    "condition": days,
+                    "label": [str(v) for v in pheno["responder"]],
+                    "batch": [study] * len(days),
+                }
+            )
         )
-    matrix = _matrix(content["esets"][study], Path(path))
-    pheno = content["phenoData"][study]
-    subjects, days = [str(v) for v in pheno["subjectId"]], [str(v) for v in pheno["bloodDrawDay"]]
-    sheet = pl.DataFrame(
-        {
-            "sample": [f"{s}.{d}" for s, d in zip(subjects, days, strict=True)],
-            "subject": subjects,
-            "condition": days,
-            "label": [str(v) for v in pheno["responder"]],
-        }
+    first = matrices[0]
+    if any(m.genes != first.genes for m in matrices):
+        raise ExpressionError(f"{where}: the studies measure different genes", cure="read them one at a time")
+    matrix = replace(
+        first,
+        values=np.concatenate([m.values for m in matrices], axis=1),
+        samples=tuple(s for m in matrices for s in m.samples),
     )
-    return matrix, sample_sheet(sheet, where=Path(path).name)
+    return matrix, sample_sheet(pl.concat(sheets), where=where)
 
 
 def _matrix(array: Any, path: Path) -> ExpressionMatrix:

@@ -53,12 +53,10 @@ def precision_recall_panel(result: StudyResult, *, family: str, ablations: Seque
     ]
     if by_design:
         found = [by_design.get(r.design) for r in rows]
-        series.append(
-            ("left out, without top features", _ABLATED, "v", [a and a.honest.same_configuration for a in found])
-        )
-        series.append(
-            ("left out, without them, new sweep", _RESWEPT, "^", [a and a.honest.new_sweep for a in found])
-        )
+        same = [a.honest.same_configuration if a else None for a in found]
+        anew = [a.honest.new_sweep if a else None for a in found]
+        series.append(("left out, without top features", _ABLATED, "v", same))
+        series.append(("left out, without them, new sweep", _RESWEPT, "^", anew))
     for axis, title in zip(axes, ("precision", "recall"), strict=True):
         for k, (label, colour, marker, values) in enumerate(series):
             at = np.arange(len(rows)) + (k - (len(series) - 1) / 2) * 0.17
@@ -122,7 +120,7 @@ def pathway_heat_map(
         if names is not None
         else np.argsort(-np.nan_to_num(spread), kind="stable")[:n_sets]
     )
-    order = sorted(range(len(labels)), key=lambda i: (labels[i] is None, str(labels[i])))
+    order = np.array(sorted(range(len(labels)), key=lambda i: (labels[i] is None, str(labels[i]))), dtype=np.int64)
     values = scores.statistic[np.ix_(order, chosen)].T
     if names is None and chosen.size > 2:
         by_direction = np.argsort(-np.nan_to_num(values).mean(axis=1), kind="stable")
@@ -165,11 +163,12 @@ def optimism_picture(result: StudyResult) -> bytes:
     if not result.nulls:
         raise ValueError("this study ran no permutations")
     figure, axes = _subplots(1, len(result.nulls), width=4.4 * len(result.nulls), height=3.0)
-    bins = np.linspace(0, 1, 21)
+    bins = np.linspace(0, 1, 21).tolist()
     for axis, null in zip(axes, result.nulls, strict=True):
         for what, colour, label in ((null.study, _STUDY, "study's protocol"), (null.honest, _HONEST, "nested")):
             axis.hist(what.permuted, bins=bins, color=colour, alpha=0.55, label=f"{label}, permuted labels")
-            axis.axvline(what.observed, color=colour, linewidth=2, label=f"{label}, true labels (p = {what.p_value:.2f})")
+            truth = f"{label}, true labels (p = {what.p_value:.2f})"
+            axis.axvline(what.observed, color=colour, linewidth=2, label=truth)
         axis.axvline(0.5, color="#999999", linewidth=0.8, linestyle=":")
         axis.set_xlabel("balanced accuracy", fontsize=8)
         axis.set_title(f"{null.design}, {null.family}", fontsize=9)

@@ -34,11 +34,13 @@ td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space:
 .up { color: #a01222; font-weight: 600; } .down { color: #1b579b; font-weight: 600; }
 .facts { display: flex; flex-wrap: wrap; gap: .3rem 1.6rem; padding: 0; list-style: none; }
 .facts b { font-weight: 600; }
-details { margin: .3rem 0; } summary { cursor: pointer; }
-.genes { columns: 3 11rem; font-size: .82rem; margin: .3rem 0 .8rem; padding: 0; list-style: none; }
-.genes li { break-inside: avoid; } .genes span { font-variant-numeric: tabular-nums; }
+.genes { display: grid; grid-template-columns: repeat(auto-fill, minmax(18rem, 1fr)); gap: 1rem 2rem;
+  align-items: start; }
+.genes table { font-size: .8rem; break-inside: avoid; } .genes td, .genes th { padding: .1rem .4rem; }
+.genes caption { text-align: left; font-weight: 600; padding: .2rem .4rem; }
 ul.notes { padding-left: 1.1rem; } footer { border-top: 1px solid #dde3e8; margin-top: 1.6rem; font-size: .8rem; }
-@media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; } tr { break-inside: avoid; } }
+@media print { body { margin: 0; max-width: none; font-size: 11px; } h2 { break-after: avoid; }
+  tr { break-inside: avoid; } }
 """
 
 
@@ -107,7 +109,11 @@ def subject_page(
             f"doubling.{more}</p>",
             _pathway_table(paired, scores, sets, row, shown),
             "<h2>Genes behind them</h2>",
-            *(_genes(paired, scores, sets, row, int(s), n_genes) for s in shown[:10]),
+            f'<p class="quiet">Of the first {min(10, shown.size)} pathways, the {n_genes} genes that changed most; '
+            "log2 expression.</p>",
+            '<div class="genes">'
+            + "".join(_genes(paired, scores, sets, row, int(s), n_genes) for s in shown[:10])
+            + "</div>",
         ]
     body += [
         "<h2>How to read this</h2>",
@@ -135,7 +141,11 @@ def _facts(paired: PairedExpression, row: int) -> str:
     if paired.labels[row] is not None:
         facts.append(("label", str(paired.labels[row])))
     covariates = paired.covariates.row(row, named=True)
-    facts += [(name.replace("_", " "), str(v)) for name, v in covariates.items() if name != "subject" and v is not None]
+    for name, value in covariates.items():
+        if name != "subject" and value is not None:
+            # Columns carry units: age_years is read as "age: 29 years".
+            what, unit = (name.removesuffix("_years"), " years") if name.endswith("_years") else (name, "")
+            facts.append((what.replace("_", " "), f"{value}{unit}"))
     before, after = paired.batches[row]
     if before is not None or after is not None:
         facts.append(("batch", f"{before} → {after}" + (" (different batches)" if before != after else "")))
@@ -189,15 +199,16 @@ def _genes(
     control, affected = paired.control[row, positions], paired.affected[row, positions]
     difference = affected - control
     order = np.argsort(-np.abs(difference), kind="stable")[:n_genes]
-    items = "".join(
-        f"<li>{escape(paired.genes[positions[i]])} "
-        f'<span class="{"up" if difference[i] > 0 else "down"}">{difference[i]:+.2f}</span> '
-        f'<span class="quiet">({control[i]:.1f} → {affected[i]:.1f})</span></li>'
+    lines = "".join(
+        f'<tr><td>{escape(paired.genes[positions[i]])}</td><td class="n">{control[i]:.1f}</td>'
+        f'<td class="n">{affected[i]:.1f}</td>'
+        f'<td class="n {"up" if difference[i] > 0 else "down"}">{difference[i]:+.2f}</td></tr>'
         for i in order
     )
     return (
-        f"<details open><summary>{escape(scores.names[s])}: {order.size} of {positions.size} measured genes, log2 "
-        f'difference (control → affected)</summary><ul class="genes">{items}</ul></details>'
+        f"<table><caption>{escape(scores.names[s])}</caption><thead><tr><th>Gene</th>"
+        f'<th class="n">{escape(paired.conditions[0])}</th><th class="n">{escape(paired.conditions[1])}</th>'
+        f'<th class="n">change</th></tr></thead><tbody>{lines}</tbody></table>'
     )
 
 

@@ -85,9 +85,7 @@ def type_records(frame: pl.DataFrame, table: Table, *, table_name: str) -> Typed
         if positions.len():
             unreadable[name] = positions
             blocks.append(_unread(found, positions, read[ROW_NUMBER], name, column, table_name))
-    return Typed(
-        frame=pl.DataFrame(columns), findings=tuple(blocks), unreadable=unreadable, missing_made=missing_made
-    )
+    return Typed(frame=pl.DataFrame(columns), findings=tuple(blocks), unreadable=unreadable, missing_made=missing_made)
 
 
 def _settle(found: pl.Series, values: pl.Series, column: Column, *, decimal: str) -> tuple[pl.Series, pl.Series, int]:
@@ -138,7 +136,7 @@ def _without_absent(values: pl.Series, column: Column, *, decimal: str) -> tuple
     """Null for readable values that stand for missing (0 for cholesterol), and for empty texts."""
     made = 0
     if column.missing:
-        absent = values.is_in(_typed_tokens(column, decimal=decimal)).fill_null(False)
+        absent = values.is_in(_typed_tokens(column, decimal=decimal).implode()).fill_null(False)
         made = int(absent.sum())
         if made:
             values = _blanked(values, absent)

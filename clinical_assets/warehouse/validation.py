@@ -220,9 +220,7 @@ def _append(connection: duckdb.DuckDBPyConnection, relation: str, frame: pl.Data
         connection.unregister(_CHUNK)
 
 
-def _result(
-    connection: duckdb.DuckDBPyConnection, name: str, stage: Stage | None, counts: _Counts
-) -> TableValidation:
+def _result(connection: duckdb.DuckDBPyConnection, name: str, stage: Stage | None, counts: _Counts) -> TableValidation:
     by_rule = connection.execute(
         f"SELECT rule, count(*) FROM {FINDINGS_TABLE} WHERE table_name = ? GROUP BY rule ORDER BY ALL", [name]
     ).fetchall()

@@ -102,11 +102,11 @@ def not_ingested(name: str) -> Failure:
 def missing_columns(name: str, table: Table, found: Sequence[str], absent: Sequence[str]) -> Failure:
     """Described columns that the source does not have, with the names there that resemble them."""
     declared = {column.source_name or column_name for column_name, column in table.columns.items()}
-    free = {other.casefold(): other for other in found if other not in declared}
+    free = [other for other in found if other not in declared]
     words = []
     for source in absent[:_NAMES_SHOWN]:
-        near = difflib.get_close_matches(source.casefold(), list(free), n=3, cutoff=0.5)
-        words.append(f"{source} (similar: {', '.join(free[match] for match in near)})" if near else source)
+        near = _similar(source, free)
+        words.append(f"{source} (similar: {', '.join(near)})" if near else source)
     many = f"; the source has {', '.join(found[:_NAMES_SHOWN])}" + (" ..." if len(found) > _NAMES_SHOWN else "")
     more = f" and {len(absent) - _NAMES_SHOWN} more" if len(absent) > _NAMES_SHOWN else ""
     return Failure(
@@ -115,6 +115,14 @@ def missing_columns(name: str, table: Table, found: Sequence[str], absent: Seque
         f"{', '.join(words)}{more}{many}",
         "Name the column as the source does, with `from:`, or deliver it with the source.",
     )
+
+
+def _similar(wanted: str, names: Sequence[str]) -> list[str]:
+    """Names that look like the wanted one, or of which one holds the other, whatever the case."""
+    folded = {name.casefold(): name for name in names}
+    near = difflib.get_close_matches(wanted.casefold(), list(folded), n=3)
+    parts = [name for name in folded if len(name) > 2 and (name in wanted.casefold() or wanted.casefold() in name)]
+    return [folded[name] for name in dict.fromkeys([*near, *parts])][:3]
 
 
 def empty(name: str, unreadable_lines: int) -> Failure:

@@ -7,7 +7,7 @@
 {% set dated.columns = dated.columns + [(cohort.subject_table, cohort.prediction.index_date.split('.')[1])] %}
 {% endif %}
 WITH outcomes AS (
-    SELECT outcome, exclusion FROM {{ ref('outcomes.' ~ cohort.outcome) }}
+    SELECT * FROM {{ ref('outcomes.' ~ cohort.outcome) }}
 ),
 
 counts AS (
@@ -27,9 +27,11 @@ exclusions AS (
     FROM (SELECT exclusion AS reason, count(*) AS units FROM outcomes WHERE exclusion IS NOT NULL GROUP BY exclusion)
 ),
 
+-- Missingness is that of the units a model learns from; those left out may lack everything.
 features AS (
     SELECT * EXCLUDE ({{ cohort.key | map('identifier') | join(', ') }})
     FROM {{ ref('features.' ~ cohort.features) }}
+    SEMI JOIN (SELECT * FROM outcomes WHERE exclusion IS NULL) USING ({{ cohort.key | map('identifier') | join(', ') }})
 ),
 
 recorded_values AS (
@@ -48,7 +50,7 @@ SELECT
     CAST(exclusions.units_excluded AS BIGINT) AS units_excluded,
     exclusions.excluded_by_reason,
     len(recorded_values.per_feature) AS features,
-    1 - list_sum(recorded_values.per_feature) / nullif(counts.units * len(recorded_values.per_feature), 0)
+    1 - list_sum(recorded_values.per_feature) / nullif(counts.units_used * len(recorded_values.per_feature), 0)
         AS missing_share_mean,
     (SELECT count(*) FROM {{ source('quarantine.records') }}) AS records_refused,
 {% if dated.columns %}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import dagster as dg
 
 POLL_S = 0.4
-_SHIPPED_CONFIG = Path(__file__).parents[1]
+_PACKAGE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,8 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
     home = Settings.from_environment().data / "dagster"
     home.mkdir(parents=True, exist_ok=True)
     here = Path.cwd()
-    shipped = _SHIPPED_CONFIG if (_SHIPPED_CONFIG / "dagster.yaml").exists() else _SHIPPED_CONFIG.parent
+    # Inside the package when installed, beside it in a checkout.
+    shipped = _PACKAGE if (_PACKAGE / "dagster.yaml").exists() else _PACKAGE.parent
     config = here if (here / "dagster.yaml").exists() else shipped
     with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), config_dir=str(config))) as instance:
         yield instance
