@@ -10,12 +10,12 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from clinical_assets.assets import cohort_checks, cohorts, features  # noqa: E402
+from clinical_assets.assets import cohort_checks, cohorts, features, models  # noqa: E402
 from clinical_assets.assets.resources import Platform  # noqa: E402
 from clinical_assets.automation.jobs import JOBS  # noqa: E402
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([cohorts, features]),
+    assets=dg.load_assets_from_modules([cohorts, features, models]),
     asset_checks=cohort_checks.CHECKS,
     jobs=JOBS,
     resources={"platform": Platform()},

@@ -7,7 +7,7 @@ never at import, so a test or a worker that changes the environment sees the cha
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,7 +57,7 @@ class Settings:
     threads: int
     lock_patience_s: float
     offline: bool
-    tracking_uri: str | None = None
+    tracking_uri: str | None = field(default=None, repr=False)  # may hold a password
 
     @property
     def warehouse(self) -> Path:

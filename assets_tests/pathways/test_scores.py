@@ -83,7 +83,14 @@ def test_without_anything_planted_false_positives_come_at_the_stated_rate() -> N
 def test_correlated_genes_make_the_plain_test_anticonservative_and_the_correction_restores_its_level() -> None:
     rho = 0.1
     made = synthetic_paired_cohort(
-        n_subjects=120, n_genes=2600, n_planted=0, n_sets=40, set_size=(40, 60), correlation=rho, layout="disjoint", seed=2
+        n_subjects=120,
+        n_genes=2600,
+        n_planted=0,
+        n_sets=40,
+        set_size=(40, 60),
+        correlation=rho,
+        layout="disjoint",
+        seed=2,
     )
     plain = score_subjects(made.paired, made.sets)
     corrected = score_subjects(made.paired, made.sets, method=SignedRankScoring(correlation=rho))

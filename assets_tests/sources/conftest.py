@@ -58,8 +58,10 @@ Load = Callable[..., Loaded]
 
 
 def load_source(connection: duckdb.DuckDBPyConnection, settings: Settings, folder: Path, **source: Any) -> Loaded:
-    """Store a source as the warehouse does, and check that its plain statement gives the same rows in the same order."""
-    with open_source(connection, make_table(**source), table_name="subjects", settings=settings, folder=folder) as opened:
+    """Store a source as the warehouse does, and check that its plain statement gives the same rows in order."""
+    with open_source(
+        connection, make_table(**source), table_name="subjects", settings=settings, folder=folder
+    ) as opened:
         count = opened.store(connection, "stored")
         described = connection.execute("DESCRIBE stored").fetchall()
         stored = connection.execute("SELECT * FROM stored ORDER BY _row").fetchall()
@@ -80,7 +82,9 @@ def load_source(connection: duckdb.DuckDBPyConnection, settings: Settings, folde
             records=opened.records,
         )
     assert described[0][:2] == ("_row", "BIGINT")
-    left = connection.execute("SELECT table_name FROM information_schema.tables WHERE table_name <> 'stored'").fetchall()
+    left = connection.execute(
+        "SELECT table_name FROM information_schema.tables WHERE table_name <> 'stored'"
+    ).fetchall()
     assert left == []
     assert list((settings.data / "temporary").iterdir()) == []
     return loaded

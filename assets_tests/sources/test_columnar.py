@@ -15,12 +15,14 @@ from clinical_assets.errors import SourceError
 
 
 def test_types_and_values_are_as_found(load: Load, tmp_path: Path) -> None:
-    frame = pl.DataFrame({
-        "id": [1, 2, 3],
-        "weight kg": [70.5, None, 80.0],
-        "day": [datetime.date(2020, 1, 1), None, datetime.date(2020, 2, 1)],
-        "is_ill": [True, False, None],
-    })
+    frame = pl.DataFrame(
+        {
+            "id": [1, 2, 3],
+            "weight kg": [70.5, None, 80.0],
+            "day": [datetime.date(2020, 1, 1), None, datetime.date(2020, 2, 1)],
+            "is_ill": [True, False, None],
+        }
+    )
     frame.write_parquet(tmp_path / "x.parquet")
     loaded = load(path="x.parquet")
     assert loaded.columns == frame.columns

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from hypothesis import given, settings as hypothesis_settings
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from assets_tests.sources.conftest import Load, load_source, make_settings
 from clinical_assets.errors import SourceError
 from clinical_assets.sources.readers import number_sql
 
-VALUES = st.text(alphabet=st.sampled_from('ab0 ,;\t|"\n\'.éß漢'), max_size=6)
+VALUES = st.text(alphabet=st.sampled_from("ab0 ,;\t|\"\n'.éß漢"), max_size=6)
 
 
 def test_values_are_text_as_written_and_only_nothing_is_missing(load: Load) -> None:
@@ -254,7 +255,9 @@ def test_what_a_csv_writer_wrote_comes_back_whole(
     assert loaded.numbers == list(range(1, len(rows) + 1))
 
 
-@given(widths=st.lists(st.integers(1, 5), min_size=1, max_size=30), gaps=st.lists(st.booleans(), min_size=30, max_size=30))
+@given(
+    widths=st.lists(st.integers(1, 5), min_size=1, max_size=30), gaps=st.lists(st.booleans(), min_size=30, max_size=30)
+)
 @hypothesis_settings(max_examples=60, deadline=None)
 def test_rows_and_rejects_together_are_the_physical_records(widths: list[int], gaps: list[bool]) -> None:
     widths = [3, *widths]

@@ -160,5 +160,5 @@ def test_a_cut_off_or_damaged_packed_file_is_refused(load: Load, tmp_path: Path)
 )
 def test_what_is_no_text_is_named(load: Load, head: bytes, told: str) -> None:
     with pytest.raises(SourceError, match=told) as caught:
-        load(content=head + b"\x01" * 100)
+        load(content=head)
     assert caught.value.cure

@@ -13,10 +13,10 @@ import pytest
 
 from assets_tests.sources.conftest import make_settings, make_table
 from clinical_assets.errors import SourceError
+from clinical_assets.settings import Settings
 from clinical_assets.sources import files
 from clinical_assets.sources.files import Found, find_files, fingerprint, workspace
 from clinical_assets.sources.opening import open_source
-from clinical_assets.settings import Settings
 
 
 def age(path: Path, seconds: float = 3600) -> None:
@@ -97,9 +97,13 @@ def test_a_missing_file_is_refused_without_naming_folders_of_this_machine(tmp_pa
 
 
 def test_the_working_folder_vanishes_even_after_an_error(settings: Settings) -> None:
-    with pytest.raises(RuntimeError), workspace(settings) as folder:
-        (folder / "copy.txt").touch()
-        raise RuntimeError
+    def fails() -> None:
+        with workspace(settings) as folder:
+            (folder / "copy.txt").touch()
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fails()
     assert list((settings.data / "temporary").iterdir()) == []
 
 

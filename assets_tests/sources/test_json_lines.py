@@ -27,13 +27,18 @@ def test_types_are_those_of_all_objects_together(load: Load) -> None:
         "w": "DOUBLE",
         "ok": "BOOLEAN",
         "note": "VARCHAR",
-        "more": "UBIGINT[]",
+        "more": "BIGINT[]",
         "mixed": "VARCHAR",
         "never": "VARCHAR",
     }
     assert loaded.rows[0] == (1, 70.0, True, "2020-01-01", None, None, None)
     assert loaded.rows[1][4] == [1, 2]
     assert [row[5] for row in loaded.rows] == [None, None, "1", "x"]
+
+
+def test_no_digit_of_a_very_long_number_is_lost(load: Load) -> None:
+    loaded = load(path="x.jsonl", content='{"id": 18446744073709551615}\n{"id": -1}\n')
+    assert (loaded.types, loaded.rows) == (["VARCHAR"], [("18446744073709551615",), ("-1",)])
 
 
 def test_broken_lines_are_rejected_and_keep_their_number(load: Load) -> None:

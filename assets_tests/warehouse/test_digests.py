@@ -109,9 +109,7 @@ def plus_zero(rows: list[Row]) -> list[Row]:
 
 @given(rows=ROWS.filter(bool), copies=st.integers(1, 3))
 @hypothesis_settings(max_examples=25, deadline=None)
-def test_a_row_more_or_less_counts(
-    connection: duckdb.DuckDBPyConnection, rows: list[Row], copies: int
-) -> None:
+def test_a_row_more_or_less_counts(connection: duckdb.DuckDBPyConnection, rows: list[Row], copies: int) -> None:
     assert digest_of(connection, rows + [rows[0]] * copies) != digest_of(connection, rows)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,12 +22,21 @@ from clinical_assets.warehouse.store import TableInfo, Warehouse
 SECRET = "a master key for tests only, 32+ bytes"
 
 
-@pytest.fixture(params=["plain", "encrypted"])
-def settings(request: pytest.FixtureRequest, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    """The test's own settings, without and with a key; other processes get the same from the environment."""
+BOTH = pytest.mark.parametrize("mode", ["plain", "encrypted"], indirect=True)
+
+
+@pytest.fixture
+def mode(request: pytest.FixtureRequest) -> str:
+    """Plain files, unless a test is marked with ``BOTH``."""
+    return str(getattr(request, "param", "plain"))
+
+
+@pytest.fixture
+def settings(mode: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """The test's own settings, without or with a key; other processes get the same from the environment."""
     monkeypatch.setenv("CLINICAL_ASSETS_THREADS", "2")
     monkeypatch.setenv("CLINICAL_ASSETS_MEMORY", "1GB")
-    if request.param == "encrypted":
+    if mode == "encrypted":
         monkeypatch.setenv(KEY, SECRET)
     return Settings.from_environment()
 
@@ -59,6 +69,7 @@ def leftovers(settings: Settings) -> list[str]:
     ]
 
 
+@BOTH
 def test_a_new_warehouse_has_every_schema_and_what_was_written(warehouse: Warehouse) -> None:
     assert warehouse.exists()
     assert warehouse.tables() == [TableInfo("raw", "t", rows=1000, columns=2)]
@@ -83,6 +94,7 @@ def test_a_name_that_could_leave_the_folder_is_no_cohort(settings: Settings, nam
         Warehouse(name, settings)
 
 
+@BOTH
 def test_a_failed_block_changes_nothing_and_gives_its_space_back(warehouse: Warehouse) -> None:
     before = warehouse.path.stat().st_size
     with pytest.raises(ZeroDivisionError), warehouse.writer() as connection:
@@ -121,6 +133,7 @@ def test_a_reader_can_change_nothing_and_sees_no_other_file(warehouse: Warehouse
     assert content(warehouse) == OLD
 
 
+@BOTH
 def test_every_connection_is_bounded_and_offline(warehouse: Warehouse) -> None:
     def setting(connection: duckdb.DuckDBPyConnection, name: str) -> str:
         (value,) = connection.execute("SELECT value FROM duckdb_settings() WHERE name = ?", [name]).fetchone() or ("",)
@@ -141,9 +154,10 @@ def test_every_connection_is_bounded_and_offline(warehouse: Warehouse) -> None:
 
 
 def test_a_limit_that_is_none_is_named(settings: Settings) -> None:
-    with pytest.raises(ClinicalAssetsError, match="memory 'plenty'"), Warehouse(
-        "heart", replace(settings, memory_limit="plenty")
-    ).writer():
+    with (
+        pytest.raises(ClinicalAssetsError, match="memory 'plenty'"),
+        Warehouse("heart", replace(settings, memory_limit="plenty")).writer(),
+    ):
         pass
 
 
@@ -168,6 +182,7 @@ def test_readers_share_the_file_in_one_thread_and_across_threads(warehouse: Ware
     assert counts == [OLD]
 
 
+@BOTH
 def test_a_result_that_was_not_read_to_its_end_does_not_keep_the_file(warehouse: Warehouse) -> None:
     with warehouse.reader() as connection:
         unread = connection.execute("SELECT * FROM raw.t").to_arrow_reader(10)
@@ -241,6 +256,7 @@ def test_a_thread_that_writes_waits_for_one_that_reads_and_is_not_starved(
     assert warehouse.query("SELECT count(*) FROM raw.t").item() == 0
 
 
+@BOTH
 def test_a_reader_waits_for_a_writing_process_by_its_number_and_then_reads(
     warehouse: Warehouse, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -332,6 +348,7 @@ with Warehouse("heart", settings).writer() as connection:
 }
 
 
+@BOTH
 @pytest.mark.parametrize("mark", KILLED_AT)
 def test_a_killed_writer_leaves_one_whole_table(warehouse: Warehouse, mark: str) -> None:
     size = warehouse.path.stat().st_size
@@ -341,10 +358,10 @@ def test_a_killed_writer_leaves_one_whole_table(warehouse: Warehouse, mark: str)
             while warehouse.path.stat().st_size <= size:
                 pass
         elif mark == "committing":
-            # The commit has reached the disk once the log is there or the file's headers changed.
             log = warehouse.path.with_name("heart.duckdb.wal")
             while not log.exists():
                 pass
+            time.sleep(0.3)  # into the sleep of the process, between the log and the tables in the file
         other.kill()
     expected = {"writing": [OLD], "written": [OLD], "committing": [OLD, NEW], "committed": [NEW]}[mark]
     assert content(warehouse) in expected
@@ -354,6 +371,7 @@ def test_a_killed_writer_leaves_one_whole_table(warehouse: Warehouse, mark: str)
     assert not leftovers(warehouse.settings)
 
 
+@BOTH
 def test_a_process_killed_while_it_makes_the_file_leaves_none(settings: Settings) -> None:
     script = """
 from clinical_assets.warehouse import database_files
@@ -383,6 +401,7 @@ def crowded(settings: Settings) -> Iterator[Warehouse]:
         yield made
 
 
+@BOTH
 def test_a_full_disk_is_named_and_leaves_the_old_table_and_room_to_go_on(crowded: Warehouse) -> None:
     with pytest.raises(WarehouseError, match=r"No space is left .*MiB free") as caught, crowded.writer() as connection:
         connection.execute("CREATE OR REPLACE TABLE raw.t AS SELECT range AS i, random() AS r FROM range(20000000)")
@@ -395,6 +414,7 @@ def test_a_full_disk_is_named_and_leaves_the_old_table_and_room_to_go_on(crowded
     assert content(crowded) == (1, ["next"])
 
 
+@BOTH
 def test_a_disk_too_full_to_commit_is_named_and_leaves_the_old_table(crowded: Warehouse) -> None:
     filler = crowded.settings.data / "filler"
     with pytest.raises(WarehouseError, match="No space is left"), crowded.writer() as connection:
@@ -405,14 +425,18 @@ def test_a_disk_too_full_to_commit_is_named_and_leaves_the_old_table(crowded: Wa
     assert content(crowded) == OLD
 
 
+@BOTH
 def test_a_question_too_large_for_memory_and_disk_is_refused_and_leaves_no_file(crowded: Warehouse) -> None:
     tight = Warehouse("heart", replace(crowded.settings, memory_limit="60MB"))
     with pytest.raises(WarehouseError, match="No space is left"):
-        tight.query("SELECT * FROM (SELECT range AS i, random() AS r FROM range(20000000) ORDER BY r) LIMIT 1 OFFSET 1e7")
+        tight.query(
+            "SELECT * FROM (SELECT range AS i, random() AS r FROM range(20000000) ORDER BY r) LIMIT 1 OFFSET 1e7"
+        )
     assert content(crowded) == OLD
     assert not leftovers(crowded.settings)
 
 
+@BOTH
 def test_temporary_files_of_a_killed_process_are_removed_by_the_next_writer(warehouse: Warehouse) -> None:
     script = """
 from dataclasses import replace
@@ -438,20 +462,19 @@ with tight.reader() as connection:
     assert not leftovers(warehouse.settings)
 
 
-def _fill(write: object) -> None:
-    block = b"0" * 65536
+def _fill(write: Callable[[bytes], object]) -> None:
     with pytest.raises(OSError, match="No space left"):
         while True:
-            write(block)  # type: ignore[operator]
+            write(b"0" * 65536)
 
 
-def _tell_when_waiting(monkeypatch: pytest.MonkeyPatch, tell: object) -> None:
+def _tell_when_waiting(monkeypatch: pytest.MonkeyPatch, tell: Callable[[], object]) -> None:
     """Call ``tell`` as soon as somebody is told to wait, instead of after two seconds."""
     monkeypatch.setattr(locks, "_TOLD_AFTER_S", 0.0)
     warning = locks._log.warning
 
-    def told(*arguments: object) -> None:
-        warning(*arguments)  # type: ignore[arg-type]
-        tell()  # type: ignore[operator]
+    def told(message: str, *arguments: object) -> None:
+        warning(message, *arguments)
+        tell()
 
     monkeypatch.setattr(locks._log, "warning", told)

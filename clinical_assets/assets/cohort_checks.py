@@ -13,9 +13,9 @@ from clinical_assets.assets.partitions import COHORTS
 from clinical_assets.assets.resources import Platform, told
 
 if TYPE_CHECKING:
-    from clinical_assets.warehouse.sql_tests import SqlTestResult
+    from clinical_assets.warehouse.sql_tests import Kind, SqlTestResult
 
-SQL_TESTS = ("not_null", "unique", "accepted_values", "relationships", "expression")
+SQL_TESTS: "tuple[Kind, ...]" = ("not_null", "unique", "accepted_values", "relationships", "expression")
 
 
 @dg.asset_check(asset="raw_records", partitions_def=COHORTS, blocking=True)
@@ -127,7 +127,7 @@ def outcome_has_every_class(context: dg.AssetCheckExecutionContext, platform: Pl
     )
 
 
-def _sql_check(kind: str) -> dg.AssetChecksDefinition:
+def _sql_check(kind: "Kind") -> dg.AssetChecksDefinition:
     @dg.asset_check(
         asset="features",
         name=f"sql_{kind}",

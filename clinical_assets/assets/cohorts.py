@@ -37,7 +37,7 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     with told(), cohort.warehouse.exclusive():
         report = ingest(cohort.spec, settings=cohort.settings, folder=cohort.entry.folder, progress=context.log.info)
         with cohort.warehouse.reader() as connection:
-            previews = {}
+            previews: dict[str, dg.MetadataValue] = {}
             for name, table in cohort.spec.tables.items():
                 sources = {table.columns[c].source_name or c for c in table.with_role("identifier")}
                 previews |= evidence.preview(connection, f'raw."{name}"', masked=sources)
@@ -107,7 +107,9 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
     spec = cohort.spec
     with told(), cohort.warehouse.exclusive():
         report = validate_cohort(spec, cohort.warehouse)
-        previews, pictures, shares = {}, {}, {}
+        previews: dict[str, dg.MetadataValue] = {}
+        pictures: dict[str, dg.MetadataValue] = {}
+        shares: dict[str, float | None] = {}
         with cohort.warehouse.reader() as connection:
             for name, table in spec.tables.items():
                 relation = f'validated."{name}"'

@@ -13,4 +13,11 @@ ingest_cohort = dg.define_asset_job(
     description="From the source to feature-ready tables, for one cohort.",
 )
 
-JOBS = [ingest_cohort]
+train_cohort = dg.define_asset_job(
+    name="train_cohort",
+    selection=dg.AssetSelection.groups("cohorts", "features", "models"),
+    partitions_def=COHORTS,
+    description="From the source to a risk model with its card, for one cohort.",
+)
+
+JOBS = [ingest_cohort, train_cohort]

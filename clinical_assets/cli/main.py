@@ -15,6 +15,7 @@ import typer
 from clinical_assets.cli import cohorts, doctor, sql, warehouse
 from clinical_assets.cli.materialize import materialize
 from clinical_assets.cli.output import err
+from clinical_assets.cli.results import results
 from clinical_assets.errors import ClinicalAssetsError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app.add_typer(cohorts.app, name="cohorts", help="Cohorts: list, show, check, sch
 app.add_typer(sql.app, name="sql", help="SQL models: render, run, test, lineage.")
 app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, restore.")
 app.command("materialize")(materialize)
+app.command("results")(results)
 app.command("doctor")(doctor.doctor)
 
 

@@ -33,7 +33,7 @@ SIMPLICITY = ("logistic_ridge", "logistic_elastic_net", "naive_bayes", "lightgbm
 COSTLIEST = ("random_forest", "mlp", "xgboost", "lightgbm", "logistic_elastic_net", "naive_bayes", "logistic_ridge")
 SAMPLERS = ("smote", "borderline_smote")
 SAMPLER_STEP = "sampler"
-FOREST_TREES = 80
+FOREST_TREES = 60
 SMOTE_NEIGHBOURS = 5
 # A finite stand-in for "missing" that float32 can hold and no measurement reaches.
 _MARK = 1e30

@@ -61,7 +61,7 @@ class InnerFolds:
             )[:-1]
             if imbalance in candidates.SAMPLERS:
                 X, y = steps.fit_resample(X, y)
-                X_test = steps.transform(X_test)
+                X_test = candidates.without_sampler(steps).transform(X_test)
             elif steps.steps:
                 X, X_test = steps.fit_transform(X), steps.transform(X_test)
             self._prepared[place] = X, y, X_test

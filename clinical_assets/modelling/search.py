@@ -25,7 +25,7 @@ from clinical_assets.modelling.inner_folds import InnerFolds, refuse_flat, seed_
 from clinical_assets.modelling.inputs import FloatArray, IntArray, ModelInput
 from clinical_assets.modelling.losses import mean_auroc, proper_losses
 from clinical_assets.modelling.recalibration import Recalibration
-from clinical_assets.modelling.spaces import space, start
+from clinical_assets.modelling.spaces import budget, space, start
 from clinical_assets.modelling.splits import Fold, outer_folds
 
 if TYPE_CHECKING:
@@ -134,16 +134,17 @@ def tune(
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     search = modelling.search
+    trials = budget(name, search.trials) if fixed is None else 1
     inner = InnerFolds(name, data, search.seed, search.inner_folds, outer_fold)
     # Early draws are random; a third of the budget leaves the rest to the model of what worked.
-    sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, search.trials // 3))
+    sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, trials // 3))
     study = optuna.create_study(sampler=sampler)
     strategies = list(modelling.imbalance)
     if fixed is None:
         study.enqueue_trial(start(name, data.n) | ({"imbalance": strategies[0]} if len(strategies) > 1 else {}))
     tried: list[Trial] = []
     best: tuple[float, FloatArray, Recalibration] | None = None
-    for number in range(search.trials if fixed is None else 1):
+    for number in range(trials):
         begun = time.perf_counter()
         asked = study.ask()
         parameters = space(name, asked, data.n) if fixed is None else fixed

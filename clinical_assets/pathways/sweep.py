@@ -158,13 +158,14 @@ class Logistic:
             model = LogisticRegression(
                 C=c, l1_ratio=1.0, solver="liblinear", intercept_scaling=100.0, random_state=seed, max_iter=2000
             )
-        return make_pipeline(StandardScaler(), model).fit(x, y)
+        # In single precision lbfgs gives up its line search.
+        return make_pipeline(StandardScaler(), model).fit(x.astype(np.float64), y)
 
     def predict(self, x: Features, y: Labels, new: Features, *, seed: int) -> Floats:
         return np.stack([self.predict_one(c, x, y, new, seed=seed) for c in self.configurations])
 
     def predict_one(self, configuration: Configuration, x: Features, y: Labels, new: Features, *, seed: int) -> Floats:
-        return np.asarray(self._fit(configuration, x, y, seed).predict_proba(new)[:, 1], dtype=np.float64)
+        return np.asarray(self._fit(configuration, x, y, seed).predict_proba(new.astype(np.float64))[:, 1])
 
     def importances(self, configuration: Configuration, x: Features, y: Labels, *, seed: int) -> Floats:
         return np.abs(self._fit(configuration, x, y, seed)[-1].coef_[0])

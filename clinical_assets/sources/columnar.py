@@ -9,7 +9,7 @@ import duckdb
 
 from clinical_assets.errors import SourceError
 from clinical_assets.sources.dialect import check_columns
-from clinical_assets.sources.files import Found, fingerprint, identifier, path_literal
+from clinical_assets.sources.files import Found, engine_message, fingerprint, identifier, path_literal
 from clinical_assets.sources.reading import Reading
 
 # Names under which DuckDB offers a file's own row numbers; a column of that name hides them.
@@ -43,7 +43,7 @@ def read_parquet(connection: duckdb.DuckDBPyConnection, found: Sequence[Found]) 
     offsets = [0, *accumulate(rows)][:-1]
     number = "row_number() OVER ()"
     if not _VIRTUAL & {name.lower() for name in names}:
-        number = "file_row_number + 1" + (f" + {offsets}[file_index + 1]" if len(found) > 1 else "")
+        number = "file_row_number + 1" + (f" + {offsets}[file_index::BIGINT + 1]" if len(found) > 1 else "")
     paths = ", ".join(path_literal(one.path) for one in found)
     selected = ", ".join(identifier(name) for name in names)
     what = found[0].name if len(found) == 1 else f"{len(found)} files, {found[0].name} to {found[-1].name}"
@@ -71,7 +71,7 @@ def _schema(connection: duckdb.DuckDBPyConnection, one: Found) -> tuple[list[tup
     except duckdb.Error as error:
         size = one.path.stat().st_size if one.path.exists() else 0
         raise SourceError(
-            f"{one.name} ({size} bytes) is no whole Parquet file: {str(error).splitlines()[0]}",
+            f"{one.name} ({size} bytes) is no whole Parquet file: {engine_message(error, [(one.path, one.name)])}",
             cure="Export or copy it again; if it is text, set `format: csv` or `format: jsonl`.",
         ) from error
     if len(columns) == len(original):  # a flat table: DuckDB has renamed what is doubled, the file has not

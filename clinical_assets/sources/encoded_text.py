@@ -88,6 +88,8 @@ class TextFile:
         first = True
         for raw, final in _with_end(_bytes(self)):
             looks_like_utf8.feed(raw)
+            if self.plain_bytes and (at := raw.find(b"\x00")) >= 0:
+                raise self._nul_byte(lines + raw.count(b"\n", 0, at) + 1)
             pending = decoder.getstate()[0]
             if self.plain_bytes and raw.isascii() and not pending:
                 chunk = raw
@@ -105,13 +107,7 @@ class TextFile:
             if first and chunk:
                 chunk, first = chunk.removeprefix(codecs.BOM_UTF8), False
             if (at := chunk.find(b"\x00")) >= 0:
-                line = lines + chunk.count(b"\n", 0, at) + 1
-                raise SourceError(
-                    f"{self.name}, line {line}: a NUL byte, which no text holds. "
-                    "The file is damaged or in another encoding.",
-                    cure="If it was saved as Unicode by Windows software, set `encoding: utf-16`; "
-                    "otherwise export it again.",
-                )
+                raise self._nul_byte(lines + chunk.count(b"\n", 0, at) + 1)
             lines += chunk.count(b"\n")
             if chunk:
                 yield chunk
@@ -121,6 +117,12 @@ class TextFile:
                 "read as declared, they would be garbled.",
                 cure="Set `encoding: utf-8`, or leave it out.",
             )
+
+    def _nul_byte(self, line: int) -> SourceError:
+        return SourceError(
+            f"{self.name}, line {line}: a NUL byte, which no text holds. The file is damaged or in another encoding.",
+            cure="If it was saved as Unicode by Windows software, set `encoding: utf-16`; otherwise export it again.",
+        )
 
     def _undecodable(self, error: UnicodeDecodeError, lines: int) -> SourceError:
         line = lines + error.object[: error.start].decode(error.encoding, "replace").count("\n") + 1

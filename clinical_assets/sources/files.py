@@ -9,7 +9,7 @@ import hashlib
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +189,14 @@ def identifier(name: str) -> str:
 def literal(text: str) -> str:
     """``text`` as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def engine_message(error: Exception, files: Iterable[tuple[Path, str]]) -> str:
+    """The first line of what DuckDB says, with the names of files for their paths on this machine."""
+    text = str(error).splitlines()[0]
+    for path, name in files:
+        text = text.replace(str(path), name)
+    return text
 
 
 def path_literal(path: Path) -> str:

@@ -17,7 +17,15 @@ import duckdb
 from clinical_assets.errors import SourceError
 from clinical_assets.sources.dialect import check_columns
 from clinical_assets.sources.encoded_text import text_file
-from clinical_assets.sources.files import Fingerprint, Found, fingerprint, identifier, literal, path_literal
+from clinical_assets.sources.files import (
+    Fingerprint,
+    Found,
+    engine_message,
+    fingerprint,
+    identifier,
+    literal,
+    path_literal,
+)
 from clinical_assets.sources.plain_text import make_plain, read_head
 from clinical_assets.sources.reading import Reading
 from clinical_assets.sources.record_scan import RecordScanner, Scan
@@ -32,7 +40,8 @@ def read_json_lines(
 ) -> Reading:
     """Make JSON Lines files ready to be read: one column per key that any object has.
 
-    A key with values of several types is VARCHAR, and nested objects and lists keep their shape. ``_row`` counts
+    A key with values of several types is VARCHAR, and nested objects and lists keep their shape. Whole numbers are
+    BIGINT, or VARCHAR in a file that holds one of 19 digits or more. ``_row`` counts
     the lines that are not blank, the rejected ones among them.
 
     Raises
@@ -43,7 +52,8 @@ def read_json_lines(
     prepared = [_prepare(one, encoding, folder) for one in found]
     lines = [_lines(readable, scan) for _, readable, scan in prepared]
     together = " UNION ALL ".join(f"(SELECT line FROM {one})" for one in lines)
-    structure = _structure(connection, together, found)
+    paths = [(readable, one.name) for (_, readable, _), one in zip(prepared, found, strict=True)]
+    structure = _structure(connection, together, paths)
     check_columns(found[0].name, list(structure))
     columns = ", ".join(f"object.{identifier(key)} AS {identifier(key)}" for key in structure)
     parsed = f"from_json(CASE WHEN {_OBJECT} THEN line END, {literal(json.dumps(structure))}) AS object"
@@ -87,28 +97,38 @@ def _lines(path: Path, scan: Scan) -> str:
     )
 
 
-def _structure(connection: duckdb.DuckDBPyConnection, lines: str, found: Sequence[Found]) -> dict[str, Any]:
-    """Keys and types over all objects, as DuckDB's ``json_group_structure`` writes them."""
+def _structure(connection: duckdb.DuckDBPyConnection, lines: str, files: Sequence[tuple[Path, str]]) -> dict[str, Any]:
+    """Keys and types over all objects, in the notation of DuckDB's ``json_group_structure``."""
     try:
-        row = connection.execute(f"SELECT json_group_structure(line::JSON) FROM ({lines}) WHERE {_OBJECT}").fetchone()
+        row = connection.execute(
+            f"SELECT json_group_structure(line::JSON), bool_or(regexp_matches(line, '[0-9]{{19}}')) "
+            f"FROM ({lines}) WHERE {_OBJECT}"
+        ).fetchone()
     except duckdb.Error as error:
         raise SourceError(
-            f"{found[0].name} cannot be read as JSON Lines: {str(error).splitlines()[0]}",
+            f"{files[0][1]} cannot be read as JSON Lines: {engine_message(error, files)}",
             cure="Look at the line for a control character, or export the file again.",
         ) from error
-    structure = json.loads(row[0]) if row and row[0] else {}
+    found, long_numbers = row or (None, False)
+    structure = json.loads(found) if found else {}
     if not structure or not isinstance(structure, dict):
         raise SourceError(
-            f"No line of {found[0].name} holds a JSON object with a key.",
+            f"No line of {files[0][1]} holds a JSON object with a key.",
             cure="Write one object a line, without an array around them.",
         )
-    return {key: _plain_type(kind) for key, kind in structure.items()}
+    return {key: _plain_type(kind, long_numbers=long_numbers) for key, kind in structure.items()}
 
 
-def _plain_type(kind: Any) -> Any:
-    """Mixed and unknown types as text."""
+def _plain_type(kind: Any, *, long_numbers: bool) -> Any:
+    """Mixed and unknown types as text; whole numbers as BIGINT unless some have so many digits that they may not fit.
+
+    DuckDB calls them UBIGINT, or HUGEINT when some are negative, which Parquet keeps as DOUBLE only. As text no digit
+    is lost.
+    """
     if isinstance(kind, dict):
-        return {key: _plain_type(inner) for key, inner in kind.items()} if kind else "VARCHAR"
+        return {key: _plain_type(inner, long_numbers=long_numbers) for key, inner in kind.items()} or "VARCHAR"
     if isinstance(kind, list):
-        return [_plain_type(inner) for inner in kind]
+        return [_plain_type(inner, long_numbers=long_numbers) for inner in kind]
+    if kind in ("UBIGINT", "BIGINT", "HUGEINT"):
+        return "VARCHAR" if long_numbers else "BIGINT"
     return "VARCHAR" if kind in ("JSON", "NULL") else kind

@@ -17,7 +17,7 @@ from clinical_assets.cohorts.sources_spec import FileSource, PackagedSource, Sql
 from clinical_assets.cohorts.tables import Table
 from clinical_assets.errors import SourceError
 from clinical_assets.settings import Settings
-from clinical_assets.sources.files import Found, SourceFile, find_files, workspace
+from clinical_assets.sources.files import Found, SourceFile, engine_message, find_files, workspace
 from clinical_assets.sources.reading import Reading
 
 __all__ = ["OpenedSource", "SourceFile", "open_source"]
@@ -107,9 +107,10 @@ class OpenedSource:
         reading = self._reading
         try:
             connection.execute(f"CREATE OR REPLACE TABLE {relation} AS {reading.unnumbered_sql or self.sql}")
-        except duckdb.InvalidInputException as error:
+        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+            paths = [(mark.path, mark.file.name) for mark in reading.fingerprints]
             raise SourceError(
-                f"{self.description}: reading stopped: {str(error).splitlines()[0]}",
+                f"{self.description}: reading stopped: {engine_message(error, paths)}",
                 cure="Check delimiter, quote and encoding in the description, and the file for damage.",
             ) from error
         rows = _count(connection, relation)

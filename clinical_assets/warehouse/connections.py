@@ -56,7 +56,8 @@ def attached(path: Path, settings: Settings, cohort: str, *, read_only: bool) ->
     with _spill_folder(settings, cohort) as spill:
         connection = _connect(settings, spill, encrypted=key is not None)
         try:
-            if key is not None and not read_only:
+            if key is not None:
+                # Readers, too: their temporary files are encrypted.
                 encryption.enable_encryption(connection)
                 encryption.add_parquet_key(connection, key)
             attach(connection, path, DATABASE, key=key, cohort=cohort, read_only=read_only)

@@ -3,8 +3,9 @@
 What belongs here: deriving the key, making DuckDB able to write with it, naming it in SQL. What does not: opening
 files (``connections``) and turning plain files into encrypted ones (``migration``).
 
-DuckDB writes encrypted files only with the cryptography of its ``httpfs`` extension; without it, such files can only
-be read. The extension comes as a Python package and is loaded from there by path, so nothing is ever downloaded.
+DuckDB writes encrypted files, temporary ones included, only with the cryptography of its ``httpfs`` extension; without
+it, such files can only be read. The extension comes as a Python package and is loaded from there by path, so nothing
+is ever downloaded.
 """
 
 from __future__ import annotations

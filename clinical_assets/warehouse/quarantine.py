@@ -77,7 +77,7 @@ def keep_records(stage: Stage) -> None:
 
 def digest(connection: duckdb.DuckDBPyConnection) -> str:
     """Digest of the refused records and of what was found in them, whatever the order of rows."""
-    findings = f"(SELECT table_name, column_name, rule, value FROM {FINDINGS_TABLE})"
+    findings = f"(SELECT table_name, column_name, rule, value, count(*) AS number FROM {FINDINGS_TABLE} GROUP BY ALL)"
     return value_digest(
         {"records": table_digest(connection, RECORDS_TABLE), "findings": table_digest(connection, findings)}
     )

@@ -114,8 +114,14 @@ class Warehouse:
                 cursor = use.instance.cursor()
             with contextlib.closing(cursor):
                 cursor.execute(f"USE {DATABASE}")
-                with plain_words(self.settings, self.cohort):
-                    yield cursor
+                try:
+                    with plain_words(self.settings, self.cohort):
+                        yield cursor
+                finally:
+                    # A result that was not read to its end would keep the file open after it is detached; any
+                    # statement ends it, and this one ends a transaction of the block's own, too.
+                    with contextlib.suppress(duckdb.TransactionException):
+                        cursor.execute("ROLLBACK")
         finally:
             with use.mutex:
                 use.readers[thread] -= 1

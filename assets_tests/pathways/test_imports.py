@@ -1,0 +1,21 @@
+"""The room loads without the heavy libraries, so that a definitions file may import it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CODE = """
+import importlib, pkgutil, sys
+import clinical_assets.pathways as room
+for module in pkgutil.iter_modules(room.__path__):
+    if module.name != "kernel":
+        importlib.import_module(f"clinical_assets.pathways.{module.name}")
+heavy = ("numba", "scipy", "sklearn", "pandas", "polars", "matplotlib", "rdata", "anndata", "dagster", "duckdb", "mlflow")
+print(*(name for name in heavy if name in sys.modules))
+"""
+
+
+def test_importing_the_room_imports_no_heavy_library() -> None:
+    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
