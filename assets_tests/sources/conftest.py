@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,17 +27,8 @@ def make_table(**source: Any) -> Table:
     )
 
 
-def make_settings(data: Path, **changes: Any) -> Settings:
-    values: dict[str, Any] = {
-        "data": data,
-        "catalogue": (),
-        "master_key": None,
-        "memory_limit": "1GB",
-        "threads": 2,
-        "lock_patience_s": 5.0,
-        "offline": False,
-    }
-    return Settings(**{**values, **changes})
+def make_settings(data: Path) -> Settings:
+    return replace(Settings.from_environment(), data=data, offline=False, threads=2, lock_patience_s=5.0)
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,12 @@ def clinic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[sqlite3.
     monkeypatch.setenv(VARIABLE, f"sqlite:///{path}")
     with closing(sqlite3.connect(path, isolation_level=None)) as database:
         database.execute("CREATE TABLE subjects (subject_id TEXT PRIMARY KEY, age INTEGER, weight REAL, note)")
+        database.execute("BEGIN")
         database.executemany(
             "INSERT INTO subjects VALUES (?, ?, ?, ?)",
             [(f"S{i:05d}", i % 90 or None, i / 2, "text" if i % 2 else None) for i in reversed(range(2500))],
         )
+        database.execute("COMMIT")
         yield database
 
 
@@ -51,7 +53,8 @@ def test_a_table_comes_in_the_order_of_its_key_over_many_batches(
 
 
 def test_a_query_is_sent_as_it_stands(clinic: sqlite3.Connection, load: Load) -> None:
-    query = "SELECT subject_id, '10:30 :x %s 5%' AS \"odd \"\"name\" FROM subjects WHERE subject_id LIKE 'S0000%' ORDER BY 1"
+    query = """
+        SELECT subject_id, '10:30 :x %s 5%' AS "odd ""name" FROM subjects WHERE subject_id LIKE 'S0000%' ORDER BY 1"""
     loaded = load(kind="sql", url_variable=VARIABLE, query=query)
     assert loaded.columns == ["subject_id", 'odd "name']
     assert loaded.rows == [(f"S{i:05d}", "10:30 :x %s 5%") for i in range(10)]
@@ -61,7 +64,7 @@ def test_a_column_is_missing_in_one_batch_and_there_in_the_next(
     clinic: sqlite3.Connection, load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(databases, "BATCH_ROWS", 2)
-    clinic.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY, score, result, nothing)")
+    clinic.execute("CREATE TABLE visits (number INTEGER PRIMARY KEY, score, result, empty)")
     rows: list[tuple[Any, ...]] = [
         (1, None, None, None),
         (2, None, None, None),
@@ -115,7 +118,7 @@ def test_a_query_cannot_write(clinic: sqlite3.Connection, load: Load) -> None:
 def test_a_missing_variable_or_table_or_file_names_the_cure(
     clinic: sqlite3.Connection, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(SourceError, match="NO_SUCH_VARIABLE.*is not set"):
+    with pytest.raises(SourceError, match=r"NO_SUCH_VARIABLE.*is not set"):
         load(kind="sql", url_variable="NO_SUCH_VARIABLE", table="subjects")
     with pytest.raises(SourceError, match="no_such_table"):
         load(kind="sql", url_variable=VARIABLE, table="no_such_table")
@@ -160,8 +163,8 @@ def test_what_the_driver_says_is_scrubbed() -> None:
 def test_postgresql_types_come_as_they_are(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
     query = """
         SELECT i AS id, i * 1.25::numeric(10, 2) AS dose, date '2020-01-01' + i AS day, i % 2 = 0 AS even,
-            timestamptz '2020-01-01 12:00+01' AS moment, jsonb_build_object('i', i) AS payload, interval '1 day' AS span,
-            ARRAY[i, 2] AS list, gen_random_uuid() AS token, '5%' AS share
+            timestamptz '2020-01-01 12:00+01' AS moment, jsonb_build_object('i', i) AS payload,
+            interval '1 day' AS span, ARRAY[i, 2] AS list, gen_random_uuid() AS token, '5%' AS share
         FROM generate_series(1, 2500) AS i ORDER BY i"""
     source = SqlSource(kind="sql", url_variable="TEST_POSTGRES_URL", query=query)
     reading = read_database(connection, source, folder=tmp_path, batch_rows=400)

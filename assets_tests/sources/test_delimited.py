@@ -38,10 +38,11 @@ def test_the_delimiter_is_found_even_beside_decimal_commas(load: Load, delimiter
     assert [list(row) for row in loaded.rows] == rows[1:]
 
 
-def test_a_decimal_comma_stays_text_and_has_its_conversion_beside_it(load: Load, connection: object) -> None:
+def test_a_decimal_comma_stays_text_and_has_its_conversion_beside_it(
+    load: Load, connection: duckdb.DuckDBPyConnection
+) -> None:
     loaded = load(content="id;mmol\n1;1,5\n2;-0,25\n3;1.234,5\n4;x\n", csv={"decimal": ","})
     assert [row[1] for row in loaded.rows] == ["1,5", "-0,25", "1.234,5", "x"]
-    assert isinstance(connection, duckdb.DuckDBPyConnection)
     query = f"SELECT {number_sql('mmol', ',')} FROM stored ORDER BY _row"
     assert connection.execute(query).fetchall() == [(1.5,), (-0.25,), (None,), (None,)]
     assert connection.execute(f"SELECT {number_sql(repr('1.5'), '.')}").fetchall() == [(1.5,)]

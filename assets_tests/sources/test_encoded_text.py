@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import subprocess
 from pathlib import Path
@@ -162,3 +163,16 @@ def test_what_is_no_text_is_named(load: Load, head: bytes, told: str) -> None:
     with pytest.raises(SourceError, match=told) as caught:
         load(content=head)
     assert caught.value.cure
+
+
+def test_a_copy_that_cannot_be_written_names_the_way_without_one(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_: object) -> object:
+        if path.suffix == ".txt":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return opened(path, *_)
+
+    opened = Path.open
+    monkeypatch.setattr(Path, "open", full)
+    with pytest.raises(SourceError, match="No space left on device") as caught:
+        load(content=TEXT.encode("utf-16"), csv={"encoding": "utf-16"})
+    assert "in UTF-8" in str(caught.value.cure)

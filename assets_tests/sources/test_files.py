@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import duckdb
 import pytest
 
-from assets_tests.sources.conftest import make_settings, make_table
+from assets_tests.sources.conftest import make_table
 from clinical_assets.errors import SourceError
 from clinical_assets.settings import Settings
 from clinical_assets.sources import files
@@ -131,15 +132,13 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_kept(settings: Set
         assert mine.exists()
 
 
-def test_a_file_that_grows_while_it_is_read_is_refused(connection: object, tmp_path: Path) -> None:
-    import duckdb
-
-    assert isinstance(connection, duckdb.DuckDBPyConnection)
+def test_a_file_that_grows_while_it_is_read_is_refused(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, tmp_path: Path
+) -> None:
     path = tmp_path / "x.csv"
     path.write_text("id,age\n1,50\n")
     age(path)
     table = make_table(kind="file", path="x.csv")
-    settings = make_settings(tmp_path / "data")
     with open_source(connection, table, table_name="subjects", settings=settings, folder=tmp_path) as opened:
         with path.open("a") as stream:
             stream.write("2,60\n")
@@ -147,3 +146,15 @@ def test_a_file_that_grows_while_it_is_read_is_refused(connection: object, tmp_p
             opened.store(connection, "stored")
         with pytest.raises(SourceError, match="changed while it was read"):
             opened.verify_unchanged()
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_refused(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.parquet"
+    connection.execute(f"COPY (SELECT range AS id FROM range(1000)) TO '{path}'")
+    table = make_table(kind="file", path="x.parquet")
+    with open_source(connection, table, table_name="subjects", settings=settings, folder=tmp_path) as opened:
+        os.truncate(path, 100)
+        with pytest.raises(SourceError, match=r"x\.parquet changed while it was read"):
+            opened.store(connection, "stored")

@@ -1,4 +1,4 @@
-"""Other processes for tests: they run a script, say when they have reached a mark, and go on when told or are killed."""
+"""Other processes for tests: they run a script, tell which mark they reached, and go on when told or are killed."""
 
 from __future__ import annotations
 

@@ -180,3 +180,18 @@ def test_a_reference_between_columns_of_different_types_is_refused_with_both_nam
     spec = cohort({"subjects": SUBJECTS, "visits": changed(VISITS, columns=columns)})
     with pytest.raises(SpecError, match=r"visits.patient_id is described as integer.* subjects.patient_id"):
         check_references(spec)
+
+
+def test_columns_may_be_called_like_the_words_of_a_query() -> None:
+    names = ("first", "copies", "records", "name", "refused", "rows", "table_name")
+    columns = {name: {"type": "string", "role": "identifier", "unique": True, "description": name} for name in names}
+    reference = {"columns": ["refused", "records"], "table": "subjects", "to": ["first", "copies"]}
+    described = changed(SUBJECTS, key=["first", "copies"], references=[reference], subject="first")
+    described["columns"] = {**columns, "admitted_date": SUBJECTS["columns"]["admitted_date"]}
+    spec = cohort({"subjects": described})
+    row = dict.fromkeys(names, "1") | {"admitted_date": None}
+    frame = pl.DataFrame([row, row, row | {"rows": "2"}, dict.fromkeys(names, "3") | {"refused": "9"}])
+    connection = warehouse_of(subjects=frame.with_row_index("_row", offset=1))
+    _, failures = validate_connection(spec, connection)
+    assert [failure.table for failure in failures] == ["subjects"]
+    assert {rule for *_, rule in findings(connection)} == {"duplicate_key", "reference"}

@@ -174,7 +174,11 @@ def test_the_time_zone_of_the_connection_does_not_matter() -> None:
 def test_the_number_of_threads_and_spilling_to_disk_do_not_matter(tmp_path: Path) -> None:
     digests = set()
     for threads, memory in ((1, "1GB"), (4, "1GB"), (2, "30MB")):
-        config = {"threads": threads, "memory_limit": memory, "temp_directory": str(tmp_path / str(threads))}
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "threads": threads,
+            "memory_limit": memory,
+            "temp_directory": str(tmp_path / str(threads)),
+        }
         with duckdb.connect(":memory:", config=config) as opened:
             digests.add(
                 table_digest(opened, "(SELECT range AS i, range % 7 AS k, 'x' || range AS t FROM range(300000))")
@@ -198,7 +202,7 @@ def test_record_numbers_are_no_content_unless_asked_for(connection: duckdb.DuckD
 
 
 def test_a_table_of_record_numbers_only_counts_its_rows(connection: duckdb.DuckDBPyConnection) -> None:
-    one, two = ("(SELECT range AS _row FROM range(%d))" % n for n in (1, 2))
+    one, two = (f"(SELECT range AS _row FROM range({n}))" for n in (1, 2))
     assert table_digest(connection, one) != table_digest(connection, two)
 
 

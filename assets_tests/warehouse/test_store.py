@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -97,10 +98,15 @@ def test_a_name_that_could_leave_the_folder_is_no_cohort(settings: Settings, nam
 @BOTH
 def test_a_failed_block_changes_nothing_and_gives_its_space_back(warehouse: Warehouse) -> None:
     before = warehouse.path.stat().st_size
-    with pytest.raises(ZeroDivisionError), warehouse.writer() as connection:
-        connection.execute(REPLACE)
-        assert warehouse.path.stat().st_size > before
-        raise ZeroDivisionError
+
+    def fail_late() -> None:
+        with warehouse.writer() as connection:
+            connection.execute(REPLACE)
+            assert warehouse.path.stat().st_size > before
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_late()
     assert warehouse.path.stat().st_size == before
     assert content(warehouse) == OLD
     with warehouse.writer() as connection:
@@ -110,8 +116,7 @@ def test_a_failed_block_changes_nothing_and_gives_its_space_back(warehouse: Ware
 
 def test_a_statement_that_fails_takes_the_earlier_ones_back(warehouse: Warehouse) -> None:
     with pytest.raises(duckdb.CatalogException), warehouse.writer() as connection:
-        connection.execute("DROP TABLE raw.t")
-        connection.execute("SELECT * FROM raw.t")
+        connection.execute("DROP TABLE raw.t; SELECT * FROM raw.t")
     assert content(warehouse) == OLD
 
 
@@ -417,10 +422,14 @@ def test_a_full_disk_is_named_and_leaves_the_old_table_and_room_to_go_on(crowded
 @BOTH
 def test_a_disk_too_full_to_commit_is_named_and_leaves_the_old_table(crowded: Warehouse) -> None:
     filler = crowded.settings.data / "filler"
-    with pytest.raises(WarehouseError, match="No space is left"), crowded.writer() as connection:
-        connection.execute("UPDATE raw.t SET generation = 'new' || i")
-        with filler.open("wb") as file:
-            _fill(file.write)
+
+    def write() -> None:
+        with crowded.writer() as connection:
+            connection.execute("UPDATE raw.t SET generation = 'new' || i")
+            _fill(filler)
+
+    with pytest.raises(WarehouseError, match="No space is left"):
+        write()
     filler.unlink()
     assert content(crowded) == OLD
 
@@ -462,10 +471,11 @@ with tight.reader() as connection:
     assert not leftovers(warehouse.settings)
 
 
-def _fill(write: Callable[[bytes], object]) -> None:
-    with pytest.raises(OSError, match="No space left"):
+def _fill(path: Path) -> None:
+    """Write into a file until the disk has no room at all."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
-            write(b"0" * 65536)
+            file.write(b"0" * 4096)
 
 
 def _tell_when_waiting(monkeypatch: pytest.MonkeyPatch, tell: Callable[[], object]) -> None:

@@ -2,8 +2,8 @@
 
 ``candidate_models`` -> ``risk_model`` -> ``decision_threshold`` -> ``model_card``.
 
-The first three come from one training, because they stand on the same folds; comparing, fitting and judging are the work
-of ``clinical_assets.modelling``.
+The first three come from one training, because they stand on the same folds; comparing, fitting and judging are the
+work of ``clinical_assets.modelling``.
 """
 
 import os
@@ -143,7 +143,7 @@ def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[Training
             lineage=cohort.sql.lineage(cohort.sql.feature_model),
         )
     except LeakageFound as error:
-        trainings.keep_refusal(settings, spec.name, message=str(error), leaks=error.leaks, run_id=context.run_id)
+        trainings.keep_refusal(settings, spec.name, message=str(error), leaks=error.leaks, run_id=context.run.run_id)
         raise
     newest: dict[str, str] = {}
     for snapshot in list_snapshots(spec.name, settings=settings):
@@ -170,7 +170,7 @@ def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[Training
             "reference": result.model.reference,
             "provenance": made,
         },
-        run={"dagster_run_id": context.run_id},
+        run={"dagster_run_id": context.run.run_id},
     )
     holdout = features_of(result.holdout_scores.join(table.frame, on=list(spec.key)), table.feature_columns)
     report = make_report(result, spec, bundle, holdout_features=holdout, prov=made)
@@ -180,7 +180,7 @@ def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[Training
         bundle=bundle,
         results=report.results,
         files={f"{name}.png": content for name, content in report.pictures.items()},
-        run_id=context.run_id,
+        run_id=context.run.run_id,
     )
     _keep_tables(cohort, result)
     return result, report, training

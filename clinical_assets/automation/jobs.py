@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import dagster as dg
 
-from clinical_assets.assets.partitions import COHORTS
-
 ingest_cohort = dg.define_asset_job(
     name="ingest_cohort",
     selection=dg.AssetSelection.groups("cohorts", "features"),
-    partitions_def=COHORTS,
     description="From the source to feature-ready tables, for one cohort.",
 )
 
 train_cohort = dg.define_asset_job(
     name="train_cohort",
     selection=dg.AssetSelection.groups("cohorts", "features", "models"),
-    partitions_def=COHORTS,
     description="From the source to a risk model with its card, for one cohort.",
 )
 

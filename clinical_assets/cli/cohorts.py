@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from clinical_assets.cli import context
-from clinical_assets.cli.output import err, out, show_json, show_rows
+from clinical_assets.cli.output import err, out, percent, show_json, show_rows
 from clinical_assets.errors import SpecError
 
 app = typer.Typer(no_args_is_help=True)
@@ -31,7 +31,20 @@ def list_cohorts(as_json: Json = False) -> None:
     if as_json:
         show_json(rows)
         return
-    show_rows(rows, empty="no cohort is described")
+    shown = [
+        {
+            "cohort": row["cohort"],
+            "disease": row["disease"],
+            "records": row["records"],
+            **{name: row[name] for name in ("units", "used", "events")},
+            "share": percent(row["event share"]),
+            "missing": percent(row["missing"]),
+            "refused": row["refused"],
+            "ingested": row["ingested (UTC)"] and f"{row['ingested (UTC)']:%Y-%m-%d}",
+        }
+        for row in rows
+    ]
+    show_rows(shown, empty="no cohort is described", spare=("disease", "ingested", "refused"))
     if any(row["units"] is None for row in rows):
         out.print("[dim]- : not materialised yet; `clinical-assets materialize COHORT` does it.[/dim]")
 
@@ -49,7 +62,7 @@ def _overview(name: str) -> dict[str, Any]:
 
 
 @app.command()
-def show(cohort: str, as_json: Json = False) -> None:
+def show(cohort: Annotated[str, typer.Argument(help="Name of the cohort.")], as_json: Json = False) -> None:
     """One cohort's description: intended use, tables, columns, outcome, limits."""
     spec = context.catalogue().spec(cohort)
     entry = context.catalogue().entry(cohort)
@@ -93,7 +106,9 @@ def show(cohort: str, as_json: Json = False) -> None:
 
 @app.command()
 def check(
-    cohorts: Annotated[list[str] | None, typer.Argument(help="Names, or YAML files; all when left out.")] = None,
+    cohorts: Annotated[
+        list[str] | None, typer.Argument(help="Names, or paths of YAML files; all when left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Check descriptions and their SQL models without reading any record."""
@@ -134,7 +149,7 @@ def check(
 def schema(
     path: Annotated[Path | None, typer.Argument(help="File to write; printed when left out.")] = None,
 ) -> None:
-    """The JSON schema of a cohort description, for editors."""
+    """The JSON schema of a cohort description, with which editors complete and check the YAML."""
     import json
 
     from clinical_assets.cohorts.loading import json_schema

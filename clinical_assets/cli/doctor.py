@@ -40,7 +40,7 @@ def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         for finding in findings:
             out.print(f"{marks[finding.state]} [bold]{finding.topic}[/bold]: {finding.text}")
             if finding.cure:
-                out.print(f"       Cure: {finding.cure}")
+                out.print(f"       {'Note' if finding.state == 'ok' else 'Cure'}: {finding.cure}", markup=False)
     if any(finding.state == "fail" for finding in findings):
         raise typer.Exit(1)
 
@@ -91,7 +91,11 @@ def _data_folder() -> Iterator[Finding]:
 
 def _catalogue() -> Iterator[Finding]:
     names = context.catalogue().names()
-    yield Finding("catalogue", "ok", f"{len(names)} cohorts in {len(context.catalogue().folders)} folders")
+    yield Finding(
+        "catalogue",
+        "ok",
+        _counted(len(names), "cohort") + " in " + _counted(len(context.catalogue().folders), "folder"),
+    )
     for name in names:
         try:
             spec = context.catalogue().spec(name)
@@ -114,7 +118,7 @@ def _encryption() -> Iterator[Finding]:
             "encryption",
             "ok",
             "no key is configured, files are written plain",
-            "For patient data set CLINICAL_ASSETS_KEY_FILE, or rely on an encrypted disk.",
+            "For patient data set CLINICAL_ASSETS_KEY_FILE, or keep the data folder on an encrypted disk.",
         )
         return
     from clinical_assets.warehouse.encryption import extension_path
@@ -127,7 +131,11 @@ def _instance() -> Iterator[Finding]:
 
     with open_instance() as instance:
         count = instance.get_runs_count()
-    yield Finding("dagster instance", "ok", f"{count} runs stored")
+    yield Finding("dagster instance", "ok", f"{_counted(count, 'run')} stored")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 _LOOKS = (_python, _packages, _data_folder, _catalogue, _encryption, _instance)

@@ -23,9 +23,10 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     help="Governed clinical risk models as Dagster assets. State lives in CLINICAL_ASSETS_DATA (default ./data).",
+    epilog="First steps: clinical-assets cohorts list, then clinical-assets materialize heart_disease.",
 )
-app.add_typer(cohorts.app, name="cohorts", help="Cohorts: list, show, check, schema.")
-app.add_typer(sql.app, name="sql", help="SQL models: render, run, test, lineage.")
+app.add_typer(cohorts.app, name="cohorts", help="What is described, what is there, what is wrong: list, show, check.")
+app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, run, test, lineage.")
 app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, restore.")
 app.command("materialize")(materialize)
 app.command("results")(results)

@@ -7,9 +7,10 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from clinical_assets.cli import context
-from clinical_assets.cli.output import err, show_json, show_rows
+from clinical_assets.cli.output import err, out, show_json, show_rows
 
 if TYPE_CHECKING:
     from clinical_assets.launch import CohortRun, StepState
@@ -19,7 +20,9 @@ def materialize(
     cohorts: Annotated[list[str] | None, typer.Argument(help="Names of cohorts.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Every cohort of the catalogue.")] = False,
     job: Annotated[str, typer.Option(help="Job to run for each cohort.")] = "ingest_cohort",
-    select: Annotated[list[str] | None, typer.Option(help="Only these assets of the job; repeatable.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only this asset of the job; may be given several times.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Cohorts side by side.")] = min(2, os.cpu_count() or 1),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -32,11 +35,12 @@ def materialize(
     names = list(dict.fromkeys(cohorts or context.catalogue().names()))
     for name in names:
         context.catalogue().entry(name)
+    assets = _known(job, select or [])
     from clinical_assets.launch import materialize as launch
 
     view = _Live(names, quiet=as_json)
     with view:
-        runs = launch(names, job=job, workers=workers, progress=view.update, assets=select or ())
+        runs = launch(names, job=job, workers=workers, progress=view.update, assets=assets)
     if as_json:
         show_json([asdict(run) for run in runs])
     else:
@@ -45,19 +49,45 @@ def materialize(
         raise typer.Exit(1)
 
 
+def _known(job: str, assets: list[str]) -> list[str]:
+    """The chosen assets, with those that are made in one step with them; refuses names that nobody knows."""
+    from clinical_assets.automation.jobs import JOBS
+
+    jobs = [known.name for known in JOBS]
+    if job not in jobs:
+        raise typer.BadParameter(f"no job is called {job!r}; there are {', '.join(jobs)}", param_hint="--job")
+    if not assets:
+        return []
+    from clinical_assets.definitions import defs
+
+    graph = defs.resolve_asset_graph()
+    keys = {key.to_user_string(): key for key in defs.resolve_job_def(job).asset_layer.selected_asset_keys}
+    unknown = [name for name in assets if name not in keys]
+    if unknown:
+        raise typer.BadParameter(
+            f"job {job} has no asset {unknown[0]!r}; it has {', '.join(sorted(keys))}", param_hint="--select"
+        )
+    together = {key.to_user_string() for name in assets for key in graph.get(keys[name]).execution_set_asset_keys}
+    return sorted(together)
+
+
 def _summary(runs: list[CohortRun]) -> None:
     show_rows(
         [
             {
                 "cohort": run.cohort,
                 "state": "done" if run.success else f"FAILED at {run.failed_step or 'start'}",
-                "seconds": round(run.seconds, 1),
-                "checks that warn or fail": ", ".join(f"{c.asset}.{c.check}" for c in run.checks) or None,
+                "seconds": f"{run.seconds:.1f}",
                 "run": run.run_id,
             }
             for run in runs
         ]
     )
+    for run in runs:
+        for check in run.checks:
+            mark = "[yellow]warns[/yellow]" if check.severity == "WARN" else "[red]FAILS[/red]"
+            said = f": {escape(check.description)}" if check.description else ""
+            out.print(f"{mark} {run.cohort} {check.asset}.{check.check}{said}")
     for run in runs:
         if run.error:
             err.print(f"\n[bold red]{run.cohort}[/bold red]")

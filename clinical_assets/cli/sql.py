@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from clinical_assets.cli import context
-from clinical_assets.cli.output import out, show_json, show_rows
+from clinical_assets.cli.output import cell, out, show_json, show_rows
+
+if TYPE_CHECKING:
+    from clinical_assets.warehouse.sql_tests import SqlTestResult
 
 app = typer.Typer(no_args_is_help=True)
 Cohort = Annotated[str, typer.Argument(help="Name of the cohort.")]
@@ -69,9 +72,34 @@ def check(
         }
         for result in results
     ]
-    show_json(rows) if as_json else show_rows(rows, empty="no test is declared beside these models")
+    show_json(rows) if as_json else _show_results(results)
     if any(result.failures and result.severity == "error" for result in results):
         raise typer.Exit(1)
+
+
+def _show_results(results: list[SqlTestResult]) -> None:
+    if not results:
+        out.print("[dim]no test is declared beside these models[/dim]")
+    for model in dict.fromkeys(result.model for result in results):
+        rows = [
+            {
+                "verdict": "ok" if result.passed else "FAILS" if result.severity == "error" else "warns",
+                "column": result.column or "(row)",
+                "test": result.test,
+                "failures": result.failures,
+                "promise": result.detail,
+            }
+            for result in results
+            if result.model == model
+        ]
+        show_rows(rows, title=model)
+        out.print()
+    failing = [result for result in results if result.examples]
+    if failing:
+        out.print("[bold]Values that break a promise[/bold] (at most five each; identifiers are never shown)")
+        for result in failing:
+            shown = "; ".join(", ".join(f"{k}={cell(v)}" for k, v in example.items()) for example in result.examples)
+            out.print(f"  {result.column or result.model}: {shown}", markup=False)
 
 
 @app.command()

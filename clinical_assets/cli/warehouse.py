@@ -13,6 +13,9 @@ app = typer.Typer(no_args_is_help=True)
 Cohort = Annotated[str, typer.Argument(help="Name of the cohort.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
+# Enough to name one snapshot; --json prints the whole digest.
+_DIGEST_SHOWN = len("sha256:") + 12
+
 
 @app.command()
 def tables(cohort: Cohort, as_json: Json = False) -> None:
@@ -34,9 +37,9 @@ def query(
     """Ask the cohort's tables a question; nothing can be changed."""
     frame = context.warehouse(cohort).query(sql)
     rows = frame.head(limit).to_dicts()
-    show_json(rows) if as_json else show_rows(rows, empty="no row")
+    show_json(rows) if as_json else show_rows(rows, empty="no row", fold=False)
     if frame.height > limit and not as_json:
-        out.print(f"[dim]{frame.height - limit} more rows; --limit shows them[/dim]")
+        out.print(f"[dim]{frame.height - limit} more rows; --limit {frame.height} shows them all.[/dim]")
 
 
 @app.command()
@@ -47,7 +50,14 @@ def snapshots(cohort: Cohort, as_json: Json = False) -> None:
     context.catalogue().entry(cohort)
     found = list_snapshots(cohort, settings=context.settings())
     rows = [{"table": s.table, "rows": s.rows, "written (UTC)": str(s.written_at), "digest": s.digest} for s in found]
-    show_json(rows) if as_json else show_rows(rows, empty="no snapshot yet")
+    if as_json:
+        show_json(rows)
+        return
+    short = [
+        {**row, "written (UTC)": s.written_at, "digest": s.digest[:_DIGEST_SHOWN]}
+        for row, s in zip(rows, found, strict=True)
+    ]
+    show_rows(short, empty=f"nothing yet; `clinical-assets materialize {cohort}`")
 
 
 @app.command()
@@ -65,6 +75,6 @@ def restore(
         rows = restore_snapshot(warehouse, table, digest)
     answer = {"table": f"raw.{table}", "rows": rows, "digest": digest}
     show_json(answer) if as_json else out.print(
-        f"raw.{table} holds {rows} rows again. Validate them with: clinical-assets materialize {cohort} "
-        "--select validated_records --select quarantined_records --select features"
+        f"raw.{table} holds {rows} rows again. What follows from them: clinical-assets materialize {cohort} "
+        "--select validated_records --select features --select cohort_overview"
     )

@@ -220,6 +220,8 @@ class Bundle:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
         options.log_severity_level = 3
+        # Threads that spin while they wait take the core from whoever else serves on this machine.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(
             (self.folder / MODEL).read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
         )

@@ -193,7 +193,8 @@ def _decision(spec: CohortSpec, results: Mapping[str, Any]) -> str:
             "## Decision",
             f"A false alarm costs {costs.false_positive:g}, a miss {costs.false_negative:g} ({costs.unit}): act from "
             f"**{threshold['value']:.1%}**. On out-of-fold scores the cheapest threshold was "
-            f"{threshold['optimum']:.1%} (95 % interval {threshold['optimum_low']:.1%} to {threshold['optimum_high']:.1%}). {costs.rationale}",
+            f"{threshold['optimum']:.1%} (95 % interval {threshold['optimum_low']:.1%} to "
+            f"{threshold['optimum_high']:.1%}). {costs.rationale}",
             "Per 1,000 patients, out of fold:",
             _table(policies),
             _table(tiers),

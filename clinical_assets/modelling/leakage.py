@@ -137,18 +137,19 @@ def _shared_records(data: ModelInput, split: Split, subject: str) -> list[Leak]:
         ]
     columns = [*data.feature_columns, OUTCOME]
     records = data.frame.select(columns)
-    trained = records.filter(split.train).unique()
-    held = records.filter(split.holdout).join(trained, on=columns, how="semi", nulls_equal=True).height
+    trained = records.filter(split.train)
+    held = records.filter(split.holdout).join(trained.unique(), on=columns, how="semi", nulls_equal=True).height
     if not held:
         return []
+    repeated = float(trained.is_duplicated().mean() or 0)
     return [
         Leak(
             "all features",
             "duplicate",
             f"{held} of {int(split.holdout.sum())} holdout rows equal a training row of another subject in every "
-            "feature and the outcome.",
+            f"feature and the outcome; among the training rows themselves {repeated:.1%} are repeated.",
             float(held),
             "warn",
-            "Check whether one patient was entered under two identifiers; among few coarse features it can be chance.",
+            "Check whether one patient was entered under two identifiers; with few coarse features it is chance.",
         )
     ]

@@ -35,6 +35,7 @@ _ENVIRONMENT = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for JSON
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 7, the default, keeps a run waiting four minutes for a dead server
 }
 _prepared: set[str] = set()

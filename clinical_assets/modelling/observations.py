@@ -18,6 +18,7 @@ from clinical_assets.modelling.sample_size import SampleSize
 
 if TYPE_CHECKING:
     from clinical_assets.cohorts.spec import CohortSpec
+    from clinical_assets.statistics.intervals import Estimate
 
 
 def observe(
@@ -126,11 +127,11 @@ def _results(inside: Evaluation, outside: Evaluation) -> Iterator[Finding]:
             "excluded.",
             "Do not use the model; more patients or other features are needed.",
         )
-    if nested is not None and held is not None and not held.ci_low <= nested.value <= held.ci_high:
+    if nested is not None and held is not None and _apart(nested, held):
         yield Finding(
             "holdout_differs",
-            f"the AUROC on the holdout is {held.value:.3f} ({held.ci_low:.3f} to {held.ci_high:.3f}), the nested "
-            f"estimate {nested.value:.3f} lies outside: one of them is lucky.",
+            f"the AUROC on the holdout is {held.value:.3f} ({held.ci_low:.3f} to {held.ci_high:.3f}) and the nested "
+            f"estimate {nested.value:.3f} ({nested.ci_low:.3f} to {nested.ci_high:.3f}): chance rarely parts them so.",
             "Trust neither alone; validate on new patients.",
         )
     advantage = outside.metrics.get("net_benefit_advantage")
@@ -141,3 +142,9 @@ def _results(inside: Evaluation, outside: Evaluation) -> Iterator[Finding]:
             f"{advantage.value:.4f}, {advantage.ci_low:.4f} to {advantage.ci_high:.4f}, n = {advantage.n}).",
             "Do not act on the model at these costs before it has shown a benefit on new patients.",
         )
+
+
+def _apart(first: Estimate, second: Estimate) -> bool:
+    """Whether two independent estimates differ by more than the interval of their difference allows."""
+    low, high = (first, second) if first.value < second.value else (second, first)
+    return high.value - low.value > float(np.hypot(low.ci_high - low.value, high.value - high.ci_low))

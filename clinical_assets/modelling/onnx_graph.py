@@ -128,10 +128,15 @@ def _before(preparation: Preparation) -> tuple[list[Any], list[Any]]:
         nodes.append(helper.make_node("Cast", ["is_missing"], ["flags"], to=TensorProto.DOUBLE))
         nodes.append(helper.make_node("Concat", [here, "flags"], ["flagged"], axis=1))
         here = "flagged"
-    nodes.append(helper.make_node("Gather", [here, constant("kept", preparation.kept)], ["kept_columns"], axis=1))
-    nodes.append(helper.make_node("Sub", ["kept_columns", constant("centre", preparation.centre)], ["centred"]))
-    nodes.append(helper.make_node("Div", ["centred", constant("spread", preparation.spread)], ["scaled"]))
-    nodes.append(helper.make_node("Cast", ["scaled"], ["model_columns"], to=TensorProto.FLOAT))
+    width = preparation.n_features * (2 if preparation.flagged else 1)
+    if not np.array_equal(preparation.kept, np.arange(width)):
+        nodes.append(helper.make_node("Gather", [here, constant("kept", preparation.kept)], ["kept_columns"], axis=1))
+        here = "kept_columns"
+    if preparation.centre.any() or (preparation.spread != 1).any():
+        nodes.append(helper.make_node("Sub", [here, constant("centre", preparation.centre)], ["centred"]))
+        nodes.append(helper.make_node("Div", ["centred", constant("spread", preparation.spread)], ["scaled"]))
+        here = "scaled"
+    nodes.append(helper.make_node("Cast", [here], ["model_columns"], to=TensorProto.FLOAT))
     return nodes, constants
 
 

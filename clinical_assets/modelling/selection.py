@@ -1,8 +1,10 @@
 """Which candidate wins: the criterion first, the proper score next, simplicity last.
 
-Two candidates tie on a measure when their paired difference on the same rows is at most its standard error: a lead that
-small would often turn around on other patients, and a simpler model that is as good is the better model. Subjects with
-several rows count once: the standard error is that of differences summed by subject.
+Candidates tie with the leader on the criterion when the 95 % interval of their paired difference on the same rows
+includes zero (1.96 standard errors): a lead that small would often turn around on other patients, and the expected cost
+at one threshold is a noisy measure. Of the tied, the least proper score leads, and who is within one standard error of
+it ties again; the simplest of these wins. Subjects with several rows count once: standard errors are of differences
+summed by subject.
 
 Source: the one-standard-error rule, Breiman et al. 1984, Classification and Regression Trees, section 3.4.3.
 """
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from clinical_assets.cohorts.decisions import Costs
 
 RESAMPLES = 200
+# Standard errors within which candidates tie: on the criterion, then on the proper score.
+CRITERION_TIE = 1.96
+PROPER_TIE = 1.0
 _SHOWN = {
     "expected_cost": "expected cost per patient",
     "brier": "Brier score",
@@ -41,7 +46,7 @@ class Standing:
     lead, lead_error : float
         By how much the criterion is worse than the best candidate's, and the standard error of that difference.
     tied : bool
-        True when the lead is within its standard error.
+        True when the lead is within 1.96 standard errors.
     """
 
     candidate: str
@@ -105,13 +110,18 @@ def select(
     for name in risks:
         lead = values[name] - values[best]
         lead_error = 0.0 if name == best else error(name, best)
-        standings.append(Standing(name, values[name], lead, lead_error, lead <= lead_error, float(proper[name].mean())))
+        standings.append(
+            Standing(
+                name, values[name], lead, lead_error, lead <= CRITERION_TIE * lead_error, float(proper[name].mean())
+            )
+        )
     tied = [standing.candidate for standing in standings if standing.tied]
     closest = min(tied, key=lambda name: (float(proper[name].mean()), SIMPLICITY.index(name)))
     equal = [
         name
         for name in tied
-        if float((proper[name] - proper[closest]).mean()) <= _paired_error(proper[name] - proper[closest], groups)
+        if float((proper[name] - proper[closest]).mean())
+        <= PROPER_TIE * _paired_error(proper[name] - proper[closest], groups)
     ]
     selected = min(equal, key=SIMPLICITY.index)
     return Selection(selected, criterion, _reason(selected, best, closest, tied, values, criterion), tuple(standings))
@@ -164,9 +174,9 @@ def _reason(
         return f"{selected} is the only candidate."
     if len(tied) == 1:
         return (
-            f"{selected} has the least {measure} ({values[selected]:.4g}), by more than the standard error of the lead."
+            f"{selected} has the least {measure} ({values[selected]:.4g}), and the interval of its lead excludes zero."
         )
-    text = f"{', '.join(tied)} tie on {measure} (least {values[best]:.4g}): they differ by less than a standard error. "
+    text = f"{', '.join(tied)} tie on {measure} (least {values[best]:.4g}): the intervals of their leads include zero. "
     if selected == closest:
-        return text + f"Of these {selected} has the best proper score."
-    return text + f"{selected} ties with {closest} on the proper score too, and is the simplest."
+        return text + f"Of these {selected} has the least proper score, and no simpler one is close to it."
+    return text + f"{selected} is within a standard error of {closest}, the least proper score, and simpler."

@@ -192,8 +192,8 @@ def walk_subjects(bits, genes, starts, members, counters, half, pratt, n_used, w
     words = np.empty(genes.shape[0], dtype=np.uint64)
     other = np.empty(genes.shape[0], dtype=np.uint64)
     digits = np.empty(8192, dtype=np.uint64)
-    group = np.zeros(n_sets + BLOCK, dtype=np.int64)
-    group_plus = np.zeros(n_sets + BLOCK, dtype=np.int64)
+    # Of the tied genes at hand, how many are in a set (low half) and how many of those are positive (high half).
+    group = np.zeros(n_sets + BLOCK, dtype=np.uint64)
     special = False
     for subject in range(bits.shape[0]):
         row = bits[subject]
@@ -241,25 +241,23 @@ def walk_subjects(bits, genes, starts, members, counters, half, pratt, n_used, w
                 last += _ONE
             for a in range(i, last + _ONE):
                 slot = (words[a] >> _ONE) & _SLOT
-                plus = np.int64(words[a] & _ONE)
+                mark = _ONE | ((words[a] & _ONE) << _U(32))
                 for k in range(starts[slot], starts[slot + _ONE]):
-                    group[members[k]] += 1
-                    group_plus[members[k]] += plus
+                    group[members[k]] += mark
             for a in range(i, last + _ONE):
                 slot = (words[a] >> _ONE) & _SLOT
                 for k in range(starts[slot], starts[slot + _ONE]):
-                    s = members[k]
-                    t = group[s]
-                    if t > 0:
+                    holder = members[k]
+                    met = group[holder]
+                    if met != 0:
                         # Midrank of t genes after n: n + (t + 1) / 2; doubled, it stays an integer.
-                        c = counters[s]
-                        n = np.int64(c >> half)
-                        c += counters.dtype.type((2 * n + t + 1) * group_plus[s])
-                        counters[s] = c + counters.dtype.type(t) * one
-                        if t > 1 and s < n_sets:
-                            ties[subject, s] += t * t * t - t
-                        group[s] = 0
-                        group_plus[s] = 0
+                        t = met & _U(0xFFFFFFFF)
+                        word = counters[holder]
+                        ranks = (_U(word >> half) * _U(2) + t + _ONE) * (met >> _U(32))
+                        counters[holder] = word + counters.dtype.type(ranks) + counters.dtype.type(t) * one
+                        if t > _ONE and holder < n_sets:
+                            ties[subject, holder] += np.int64(t * t * t - t)
+                        group[holder] = 0
             i = last + _ONE
         for s in range(n_sets):
             n_used[subject, s] = counters[s] >> half

@@ -35,7 +35,7 @@ BATCH_ROWS = 50_000
 
 
 def read_database(
-    connection: duckdb.DuckDBPyConnection, source: SqlSource, *, folder: Path, batch_rows: int = BATCH_ROWS
+    connection: duckdb.DuckDBPyConnection, source: SqlSource, *, folder: Path, batch_rows: int | None = None
 ) -> Reading:
     """Fetch a table or query into Parquet files in ``folder`` and make them ready to be read.
 
@@ -50,6 +50,7 @@ def read_database(
     """
     from sqlalchemy.exc import SQLAlchemyError
 
+    batch_rows = batch_rows or BATCH_ROWS
     url = _url(source.url_variable)
     what = f"table {source.table}" if source.table else "a query"
     described = f"{what} of the {url.get_backend_name()} database named by {source.url_variable}"

@@ -107,7 +107,10 @@ class OpenedSource:
         reading = self._reading
         try:
             connection.execute(f"CREATE OR REPLACE TABLE {relation} AS {reading.unnumbered_sql or self.sql}")
-        except (duckdb.InvalidInputException, duckdb.ConversionException) as error:
+        except duckdb.Error as error:
+            self.verify_unchanged()  # a file that was cut off meanwhile explains more than what DuckDB met
+            if not isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):
+                raise
             paths = [(mark.path, mark.file.name) for mark in reading.fingerprints]
             raise SourceError(
                 f"{self.description}: reading stopped: {engine_message(error, paths)}",

@@ -65,17 +65,17 @@ def make_plain(file: TextFile, head: Head, scanner: RecordScanner, folder: Path)
 
 
 def _written(chunks: Iterable[bytes], path: Path, name: str) -> Iterator[bytes]:
-    with path.open("wb") as stream:
-        for chunk in chunks:
-            try:
+    try:
+        with path.open("wb") as stream:
+            for chunk in chunks:
                 stream.write(chunk)
-            except OSError as error:
-                raise SourceError(
-                    f"{name} needs a copy as plain UTF-8, and there is no room for it: {error.strerror}.",
-                    cure="Free space in CLINICAL_ASSETS_DATA, or save the file unpacked, in UTF-8, with one kind of "
-                    "line break: it is then read in place.",
-                ) from error
-            yield chunk
+                yield chunk
+    except OSError as error:
+        raise SourceError(
+            f"{name} needs a copy as plain UTF-8, and it cannot be written: {error.strerror}.",
+            cure="Free space in CLINICAL_ASSETS_DATA, or save the file unpacked, in UTF-8, with one kind of "
+            "line break: it is then read in place.",
+        ) from error
 
 
 def _with_line_feeds(chunks: Iterable[bytes]) -> Iterator[bytes]:

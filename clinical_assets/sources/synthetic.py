@@ -91,7 +91,13 @@ def read_synthetic(connection: duckdb.DuckDBPyConnection, source: SyntheticSourc
             cure=f"Set `parameters: {{table: ...}}` to one of {', '.join(tables)}.",
         )
     path = folder / f"{source.generator}.parquet"
-    tables[wanted].write_parquet(path, compression="lz4")
+    try:
+        tables[wanted].write_parquet(path, compression="lz4")
+    except OSError as error:
+        raise SourceError(
+            f"What the generator {source.generator!r} made cannot be written: {error.strerror or error}.",
+            cure="Free space in CLINICAL_ASSETS_DATA, or ask for fewer rows.",
+        ) from error
     reading = read_parquet(connection, [Found(f"{source.generator}.{wanted}", path)])
     shown = "".join(f", {key} {value}" for key, value in sorted(parameters.items()))
     return Reading(

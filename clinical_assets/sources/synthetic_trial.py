@@ -101,7 +101,7 @@ def trial_dropout(
     )
     return {
         "subjects": table,
-        "visits": _visits(random, identifiers, burden, unreliability, last_day),
+        "visits": _visits(random, identifiers, burden, unreliability, last_day, leaves),
         "adverse_events": _adverse_events(random, identifiers, burden, last_day),
     }
 
@@ -115,7 +115,12 @@ def _base_rate(linear: Floats, share: float) -> float:
 
 
 def _visits(
-    random: np.random.Generator, identifiers: pl.Series, burden: Floats, unreliability: Floats, last_day: Ints
+    random: np.random.Generator,
+    identifiers: pl.Series,
+    burden: Floats,
+    unreliability: Floats,
+    last_day: Ints,
+    leaves: npt.NDArray[np.bool_],
 ) -> pl.DataFrame:
     subjects, planned = burden.size, np.array(PLANNED_DAYS)
     who = np.repeat(np.arange(subjects), planned.size)
@@ -126,7 +131,7 @@ def _visits(
     late = np.floor(random.exponential(np.exp(0.5 + 0.5 * unreliability[who]))).clip(0, VISIT_WINDOW_DAYS)
     recorded = due + np.where(missed, VISIT_WINDOW_DAYS, np.where(first, 0, late)).astype(np.int64)
     score = np.round(20 + 3 * burden[who] + 0.02 * recorded + random.normal(0, 4, who.size), 1).clip(0, 70)
-    seen = recorded <= last_day[who] + np.where(last_day[who] == STUDY_DAYS, VISIT_WINDOW_DAYS, 0)
+    seen = recorded <= np.where(leaves, last_day, STUDY_DAYS + VISIT_WINDOW_DAYS)[who]
     frame = pl.DataFrame(
         {
             "subject_id": identifiers.gather(pl.Series(who)),

@@ -128,30 +128,30 @@ def refuse_duplicates(stage: Stage) -> None:
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {members} AS "
             f"WITH claimed AS (SELECT * FROM {stage.everything()} SEMI JOIN {groups} USING ({keys})), "
-            f"judged AS (SELECT {keys}, min({ROW_NUMBER}) AS first, count(*) AS copies, "
-            f"list_filter([{differing}]::VARCHAR[], lambda name: name IS NOT NULL) AS differing "
+            f"judged AS (SELECT {keys}, min({ROW_NUMBER}) AS _first, count(*) AS _copies, "
+            f"list_filter([{differing}]::VARCHAR[], lambda name: name IS NOT NULL) AS _differing "
             f"FROM claimed GROUP BY ALL) "
-            f"SELECT {ROW_NUMBER}, {keys}, first, copies, differing FROM claimed JOIN judged USING ({keys})"
+            f"SELECT {ROW_NUMBER}, {keys}, _first, _copies, _differing FROM claimed JOIN judged USING ({keys})"
         )
-        contradicting = f"FROM {members} WHERE len(differing) > 0"
+        contradicting = f"FROM {members} WHERE len(_differing) > 0"
         stage.note(
             columns=key,
             rule=kinds.DUPLICATE_KEY,
             rows=f"SELECT * {contradicting}",
             value=_shown(key),
-            reason=f"'one of ' || copies || ' records with the same key that contradict each other in ' "
-            f"|| array_to_string(differing[:{_COLUMNS_NAMED}], ', ') "
-            f"|| CASE WHEN len(differing) > {_COLUMNS_NAMED} "
-            f"THEN ' and ' || (len(differing) - {_COLUMNS_NAMED}) || ' more' ELSE '' END",
+            reason=f"'one of ' || _copies || ' records with the same key that contradict each other in ' "
+            f"|| array_to_string(_differing[:{_COLUMNS_NAMED}], ', ') "
+            f"|| CASE WHEN len(_differing) > {_COLUMNS_NAMED} "
+            f"THEN ' and ' || (len(_differing) - {_COLUMNS_NAMED}) || ' more' ELSE '' END",
             cure=literal("Keep the true one at the source, or add a column to `key` that tells them apart."),
         )
-        copies = f"FROM {members} WHERE len(differing) = 0 AND {ROW_NUMBER} > first"
+        copies = f"FROM {members} WHERE len(_differing) = 0 AND {ROW_NUMBER} > _first"
         stage.note(
             columns=key,
             rule=kinds.DUPLICATE_ROW,
             rows=f"SELECT * {copies}",
             value=_shown(key),
-            reason="'an exact copy of record ' || first || ', which is kept unless it is refused itself'",
+            reason="'an exact copy of record ' || _first || ', which is kept unless it is refused itself'",
             cure=literal("Remove the copy at the source."),
         )
         _refuse_repeated_values(stage, without=f"SELECT {ROW_NUMBER} {copies}")
@@ -175,16 +175,16 @@ def _refuse_repeated_values(stage: Stage, *, without: str | None) -> None:
         differs = " OR ".join(_differs(quoted(part)) for part in key)
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE {shared} AS WITH every AS {every}, "
-            f"repeated AS (SELECT {quoted(name)}, count(*) AS records FROM every WHERE {quoted(name)} IS NOT NULL "
+            f"repeated AS (SELECT {quoted(name)}, count(*) AS _records FROM every WHERE {quoted(name)} IS NOT NULL "
             f"GROUP BY ALL HAVING count(*) > 1 AND ({differs})) "
-            f"SELECT {ROW_NUMBER}, {quoted(name)}, records FROM every JOIN repeated USING ({quoted(name)})"
+            f"SELECT {ROW_NUMBER}, {quoted(name)}, _records FROM every JOIN repeated USING ({quoted(name)})"
         )
         stage.note(
             columns=(name,),
             rule=kinds.UNIQUE,
             rows=f"SELECT * FROM {shared}",
             value=f"CAST({quoted(name)} AS VARCHAR)",
-            reason="'shared by ' || records || ' records with different keys, but must be unique'",
+            reason="'shared by ' || _records || ' records with different keys, but must be unique'",
             cure=literal("Correct the value at the source, or remove `unique: true`."),
         )
         stage.refuse(f"SELECT {ROW_NUMBER} FROM {shared}")
@@ -239,10 +239,10 @@ def _refuse_orphans_of(child: Stage, reference: Reference, parent: Stage) -> int
     named = _listed(reference.columns)
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {orphans} AS SELECT c.{ROW_NUMBER}, {_listed(reference.columns, 'c')}, "
-        f"{_found(reference, parent.refused)} AS refused FROM {child.staged} c "
+        f"{_found(reference, parent.refused)} AS _refused FROM {child.staged} c "
         f"WHERE {_refers(reference)} AND NOT {_found(reference, parent.staged)}"
     )
-    _note_orphans(child, reference, f"SELECT {ROW_NUMBER}, {named}, refused FROM {orphans}")
+    _note_orphans(child, reference, f"SELECT {ROW_NUMBER}, {named}, _refused FROM {orphans}")
     moved = child.refuse(f"SELECT {ROW_NUMBER} FROM {orphans}")
     connection.execute(f"DROP TABLE {orphans}")
     return moved
@@ -253,7 +253,7 @@ def _note_orphans_among_refused(child: Stage, reference: Reference, parent: Stag
     _note_orphans(
         child,
         reference,
-        f"SELECT c.{ROW_NUMBER}, {_listed(reference.columns, 'c')}, false AS refused FROM {child.refused} c "
+        f"SELECT c.{ROW_NUMBER}, {_listed(reference.columns, 'c')}, false AS _refused FROM {child.refused} c "
         f"WHERE {_refers(reference)} AND NOT {_found(reference, parent.staged)} "
         f"AND NOT {_found(reference, parent.refused)}",
     )
@@ -266,9 +266,9 @@ def _note_orphans(child: Stage, reference: Reference, rows: str) -> None:
         rule=kinds.REFERENCE,
         rows=rows,
         value=_shown(reference.columns),
-        reason=f"CASE WHEN refused THEN {literal(f'the record of {other} that it refers to was refused itself')} "
+        reason=f"CASE WHEN _refused THEN {literal(f'the record of {other} that it refers to was refused itself')} "
         f"ELSE {literal(f'refers to a record that {other} does not have')} END",
-        cure=f"CASE WHEN refused THEN {literal(f'Cure the findings of that record of {other}; this one follows.')} "
+        cure=f"CASE WHEN _refused THEN {literal(f'Cure the findings of that record of {other}; this one follows.')} "
         f"ELSE {literal(f'Add the record to {other} at the source, or remove this one.')} END",
     )
 

@@ -126,10 +126,9 @@ def restore_snapshot(warehouse: Warehouse, table: str, digest: str) -> int:
         rejects = 0
         if rejects_digest is not None:
             unread = find_snapshot(cohort, rejects_of(table), rejects_digest, settings=settings)
-            _load(connection, "temp.restored_rejects", unread, settings)
-            connection.execute(
-                "INSERT INTO raw._rejects SELECT ?, line, reason, text FROM temp.restored_rejects", [table]
-            )
+            _load(connection, "raw._restored", unread, settings)
+            connection.execute("INSERT INTO raw._rejects SELECT ?, line, reason, text FROM raw._restored", [table])
+            connection.execute("DROP TABLE raw._restored")
             rejects = unread.rows
         source = {"name": f"snapshot {snapshot.digest}", "bytes": snapshot.bytes, "sha256": snapshot.file_sha256}
         ingestion_log.add(
@@ -166,7 +165,7 @@ def _load(connection: duckdb.DuckDBPyConnection, target: str, snapshot: Snapshot
     source = encryption.read_parquet(snapshot.path, key_for(snapshot, settings))
     try:
         connection.execute(f"CREATE OR REPLACE TABLE {target} AS SELECT * FROM {source}")
-    except duckdb.Error as error:
+    except (duckdb.InvalidInputException, duckdb.IOException) as error:
         raise _unreadable(error, snapshot, settings) from error
     # The table is checked, not the file once more: what counts is what was read.
     _check_content(connection, target, snapshot, settings)
@@ -184,7 +183,7 @@ def _check_content(
 ) -> None:
     try:
         found = table_digest(connection, relation)
-    except duckdb.Error as error:
+    except (duckdb.InvalidInputException, duckdb.IOException) as error:
         raise _unreadable(error, snapshot, settings) from error
     if found != snapshot.digest:
         raise damaged(snapshot, f"its content has the digest {found}")

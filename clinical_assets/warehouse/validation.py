@@ -162,15 +162,15 @@ def _stage_rows(spec: CohortSpec, stage: Stage, validator: RowValidator, counts:
     stage.create(spec)
     selected = ", ".join(_as_found(source, types[source]) for source in dict.fromkeys(sources))
     target = _chunk_bytes(connection)
-    step = max(1, target // (_BYTES_A_CELL * (len(sources) + 1)))
+    widest = step = max(1, target // (_BYTES_A_CELL * (len(sources) + 1)))
     while first <= last:
         chunk = connection.execute(
             f"SELECT {ROW_NUMBER}, {selected} FROM {raw} WHERE {ROW_NUMBER} BETWEEN {first} AND {first + step - 1}"
         ).pl()
         first += step
         if chunk.height:
-            # Long texts make a row larger than guessed, short ones smaller.
-            step = max(1, int(target / (chunk.estimated_size() / chunk.height)))
+            # Long texts make a row larger than guessed.
+            step = max(1, min(widest, int(target * chunk.height / chunk.estimated_size())))
             validated = validator.check(chunk)
             counts.add(validated)
             _append(connection, stage.staged, validated.frame)

@@ -21,14 +21,13 @@ sys.path.insert(0, str(HERE.parents[2]))
 from clinical_assets.pathways.ablation import ablation
 from clinical_assets.pathways.connectors import go_biological_process, influenza_challenge, influenza_vaccine
 from clinical_assets.pathways.correlation import typical_correlation
-from clinical_assets.pathways.designs import FOLD_CHANGE, PATHWAYS, StudyData, study_data
+from clinical_assets.pathways.designs import FOLD_CHANGE, ONE_TRANSCRIPTOME, PATHWAYS, StudyData, study_data
 from clinical_assets.pathways.figures import optimism_picture, pathway_heat_map, precision_recall_panel
 from clinical_assets.pathways.gene_sets import MeasuredGeneSets, measured_gene_sets
 from clinical_assets.pathways.pairing import PairedExpression, pair_samples
 from clinical_assets.pathways.scores import PathwayScores, SignedRankScoring, score_subjects
 from clinical_assets.pathways.study import Budget, StudyResult, micro_cohort_study
 from clinical_assets.pathways.subject_page import subject_page
-from clinical_assets.pathways.sweep import Forest
 from clinical_assets.pathways.synthetic import CASE, synthetic_paired_cohort
 from clinical_assets.statistics.intervals import Estimate
 
@@ -138,20 +137,16 @@ def influenza(qusage: Path, org_db: Path, go_db: Path) -> None:
         print(f"== {name}: {' '.join(paired.statements)} {sets.statement()}")
         describe(paired, sets, scores, positive)
         data = study_data(paired, scores, positive=positive)
-        budget = Budget(
-            families=(Forest(),),
-            repeats=3 if name == "challenge" else 1,
-            permutations=19 if name == "challenge" else 0,
-            permuted=((PATHWAYS, "random forest"),),
-        )
-        report(micro_cohort_study(data, budget=budget), data, (FOLD_CHANGE, PATHWAYS), budget, f"{name}_", 20)
+        budget = Budget(repeats=3, permutations=39, permuted=((PATHWAYS, "logistic regression"),))
+        designs = (ONE_TRANSCRIPTOME, FOLD_CHANGE, PATHWAYS)
+        report(micro_cohort_study(data, budget=budget), data, designs, budget, f"{name}_", 20)
 
 
 def describe(paired: PairedExpression, sets: MeasuredGeneSets, scores: PathwayScores, positive: str) -> None:
     """The sets that separate the labels best, and what correlation does to the plain test. Descriptive only."""
     case = np.array([label == positive for label in paired.labels])
     gap = scores.statistic[case].mean(axis=0) - scores.statistic[~case].mean(axis=0)
-    top = np.argsort(-np.abs(gap))[:20]
+    top = np.argsort(-np.abs(gap))[:24]
     for s in top[:5]:
         up, other = int((scores.score[case, s] > 0).sum()), int((scores.score[~case, s] > 0).sum())
         print(f"{sets.names[s]}: up in {up} of {case.sum()} {positive}, {other} of {(~case).sum()} others")

@@ -1,0 +1,67 @@
+"""Bundles, stores and processes for the tests that track trainings."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clinical_assets.errors import ClinicalAssetsError
+from clinical_assets.modelling import candidates, mlflow_runs, registry
+from clinical_assets.modelling.bundle import Bundle
+from clinical_assets.modelling.mlflow_values import Candidate
+from clinical_assets.modelling.recalibration import Recalibration
+from clinical_assets.modelling.spaces import start
+from clinical_assets.settings import Settings
+
+FACTS = {"data_digest": "sha256:data", "spec_digest": "sha256:spec", "synthetic": True}
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted candidate as a bundle wants it."""
+
+    pipeline: Any
+    name: str = "logistic_ridge"
+    feature_columns: tuple[str, ...] = ("age", "dose")
+    classes: tuple[str, ...] = ("no", "yes")
+    recalibration: Recalibration = Recalibration((0.1,), (0.9,))
+    imbalance: str = "none"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        return start(self.name, 80)
+
+
+ROWS = np.random.default_rng(5).normal(size=(80, 2))
+
+
+def small_bundle(folder: Path, cohort: str, *, note: str = "") -> Bundle:
+    """A bundle that scores; another `note` gives another digest."""
+    model = Fitted(
+        candidates.build(
+            "logistic_ridge", start("logistic_ridge", 80), n_classes=2, imbalance="none", seed=1, minority=30
+        )
+    )
+    candidates.fit(model.pipeline, ROWS, (ROWS[:, 0] + ROWS[:, 1] ** 2 > 0.8).astype(np.int64), imbalance="none")
+    facts = {"cohort": cohort, "note": note}
+    return Bundle.write(folder, model, X=ROWS, statement="SELECT 1", facts=facts, run={"run_id": "only this once"})
+
+
+def train_in_another_process(settings: Settings, cohort: str, shared: str, bundle: Path) -> str:
+    """What one of several processes does at once: its own training from the first use of the store to the registry,
+    and steps of one Dagster run that all processes have in common."""
+    try:
+        for number in range(5):
+            common = mlflow_runs.open_run(settings, cohort=shared, dagster_run_id="common-1", synthetic=True)
+            common.record_candidates([Candidate("ridge", {"C": 1.0}, {"auroc": 0.7})])
+            run = mlflow_runs.open_run(settings, cohort=cohort, dagster_run_id=f"{cohort}-{number}", synthetic=True)
+            run.record_candidates([Candidate(name, {"C": 0.1}, {"auroc": 0.6}) for name in ("ridge", "bayes")])
+            registry.register(Bundle.load(bundle), run=run, **FACTS)
+            run.close("FINISHED")
+    except (ClinicalAssetsError, sqlite3.Error) as error:
+        return str(error)
+    return common.run_id
