@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -134,8 +134,14 @@ def materialize(
             pool.shutdown(cancel_futures=True)
 
     with open_instance() as instance, ThreadPoolExecutor(max(1, min(workers, len(cohorts)))) as threads:
-        for served in [threads.submit(serve, instance) for _ in range(max(1, min(workers, len(cohorts))))]:
-            served.result()
+        try:
+            for served in [threads.submit(serve, instance) for _ in range(max(1, min(workers, len(cohorts))))]:
+                served.result()
+        finally:
+            # After Ctrl-C what runs is finished, and nothing new is begun.
+            with suppress(Empty):
+                while True:
+                    waiting.get_nowait()
     return [results[place] for place in range(len(cohorts))]
 
 
@@ -176,9 +182,8 @@ def _run(cohort: str, job: str, run_id: str, assets: tuple[str, ...]) -> CohortR
             run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
         )
         failures = [event for event in result.all_events if event.is_step_failure]
-        error = _told(failures[0]) if failures else None
-        if error is None and not result.success:
-            error = next((event.message for event in result.all_events if event.is_failure), "the run failed")
+        ends = failures or [event for event in result.all_events if event.is_run_failure]
+        error = _told(ends[0]) if ends else None
         checks = tuple(
             CheckFailure(
                 asset=evaluation.asset_key.to_user_string(),
@@ -201,15 +206,21 @@ def _run(cohort: str, job: str, run_id: str, assets: tuple[str, ...]) -> CohortR
 
 
 def _told(event: dg.DagsterEvent) -> str:
-    """The words of a failure: what an asset said of it, else the innermost exception in one line."""
-    data = event.step_failure_data
-    said = data.user_failure_data
-    if said is not None and said.description:
-        return said.description
-    error = data.error
-    while error is not None and error.cause is not None:
+    """The words of a failure: what an asset or resource said of it, else the innermost exception without its stack."""
+    import dagster as dg
+
+    if event.is_step_failure:
+        said = event.step_failure_data.user_failure_data
+        if said is not None and said.description:
+            return said.description
+        error = event.step_failure_data.error
+    else:
+        error = event.job_failure_data.error
+    while error is not None and error.cause is not None and error.cls_name != dg.Failure.__name__:
         error = error.cause
-    return error.message.strip() if error is not None else (event.message or "the step failed")
+    if error is None:
+        return event.message or "the run failed"
+    return error.message.strip().removeprefix(f"{dg.Failure.__module__}.{dg.Failure.__name__}: ")
 
 
 def _watch(

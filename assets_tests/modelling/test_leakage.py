@@ -187,6 +187,26 @@ def test_lineage_finds_the_role_behind_another_name() -> None:
     assert "subjects.cause_of_death" in leak.evidence
 
 
+def test_an_identifier_beside_other_columns_only_groups_them() -> None:
+    table = _with(made_up(200), gap_days=np.random.default_rng(0).normal(size=200))
+    beside = {"gap_days": (("subjects", "age_years"), ("subjects", "patient_id"))}
+    assert find_leaks(table, make_spec(), lineage=beside) == ()
+    (leak,) = find_leaks(table, make_spec(), lineage={"gap_days": (("subjects", "patient_id"),)})
+    assert (leak.kind, leak.action) == ("identifier", "refuse")
+
+
+def test_a_strong_measurement_near_the_limit_is_reported_and_a_near_copy_refused() -> None:
+    from sklearn.datasets import load_breast_cancer
+
+    X, y = load_breast_cancer(return_X_y=True)
+    table = make_table(X, 1 - y)
+    reported = {leak.column: leak.action for leak in find_leaks(table, make_spec(separation_limit=0.97))}
+    assert set(reported.values()) == {"warn"}
+    assert find_leaks(table, make_spec(separation_limit=0.99)) == ()
+    copy = _outcome(table) + np.random.default_rng(0).normal(size=569) * 0.2
+    assert _found(_with(table, copy=copy))["copy"].action == "refuse"
+
+
 def test_a_column_that_counts_like_the_key_is_an_identifier() -> None:
     table = made_up(300)
     numbers = np.arange(300)

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,8 +23,8 @@ import pytest
 from assets_tests.cohorts.shipped import own_settings
 from assets_tests.modelling.tables import made_up, make_spec
 from assets_tests.modelling.tracked import FACTS, ROWS, small_bundle, train_in_another_process
-from clinical_assets.modelling import mlflow_runs, mlflow_store, registry
-from clinical_assets.modelling.bundle import MANIFEST, Bundle, BundleError
+from clinical_assets.modelling import mlflow_store
+from clinical_assets.modelling.bundle import MANIFEST, Bundle
 from clinical_assets.modelling.mlflow_runs import DAGSTER_RUN, PARENT, TrackedRun, close_stale_runs, open_run
 from clinical_assets.modelling.mlflow_store import RegistryError
 from clinical_assets.modelling.mlflow_training import record_training
@@ -118,7 +119,7 @@ def test_processes_that_start_at_once_leave_one_run_each_and_no_lock_error(tmp_p
     for cohort in cohorts:
         assert [version.version for version in versions(settings, cohort)] == [1]
         own = [run for run in by_experiment[cohort] if DAGSTER_RUN in run.data.tags]
-        assert sorted(run.data.tags[DAGSTER_RUN] for run in own) == [f"{cohort}-{number}" for number in range(5)]
+        assert sorted(run.data.tags[DAGSTER_RUN] for run in own) == [f"{cohort}-{number}" for number in range(3)]
         nested = [run for run in by_experiment[cohort] if PARENT in run.data.tags]
         assert len(nested) == 2 * len(own) == len(by_experiment[cohort]) - len(own)
         assert {run.info.status for run in by_experiment[cohort]} == {"FINISHED"}
@@ -246,9 +247,11 @@ def test_a_version_whose_files_are_gone_is_not_used_again(here: Settings, tmp_pa
     cohort = "files_gone"
     bundle = small_bundle(tmp_path / "one", cohort)
     first = register(bundle, run=_run(here, cohort, "run-1"), **FACTS)
-    for path in _files(here, cohort):
+    files = _files(here, cohort)
+    assert MANIFEST in {path.name for path in files}
+    for path in files:
         path.unlink()
-    with pytest.raises(RegistryError, match="damaged|cannot be fetched"):
+    with pytest.raises(RegistryError, match=r"damaged|cannot be fetched"):
         download_bundle(here, first)
     again = register(bundle, run=_run(here, cohort, "run-2"), **FACTS)
     assert again.version == 2
@@ -354,7 +357,7 @@ def test_no_pickle_is_written_or_loaded_from_training_to_download(tmp_path: Path
     watching = False
     assert not seen
     files = _files(here, "unpickled")
-    assert {path.suffix for path in files} <= {".onnx", ".json", ".sql", ".md"}
+    assert {path.suffix for path in files} == {".onnx", ".json", ".sql", ".md"}
     opcodes_of_pickle = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
     assert not any(path.read_bytes().startswith(opcodes_of_pickle) for path in files)
 
@@ -368,15 +371,19 @@ def test_an_address_that_mlflow_cannot_write_to_is_refused(
         mlflow_store.tracking_uri(Settings.from_environment())
 
 
-def test_a_server_that_does_not_answer_is_named_without_its_password(settings: Settings) -> None:
+def test_a_server_that_does_not_answer_is_named_without_its_password(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = f"someone:secret@127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(RegistryError) as caught:
-        mlflow_store.prepare_store(replace(settings, tracking_uri=f"http://{address}"))
-    assert "127.0.0.1" in str(caught.value)
-    assert "secret" not in str(caught.value)
-    assert "secret" not in repr(settings)
+        host = f"127.0.0.1:{free.getsockname()[1]}"
+    for address in (host, f"someone:secret@{host}"):
+        dead = replace(settings, tracking_uri=f"http://{address}")
+        with pytest.raises(RegistryError, match=f"http://{host}") as caught:
+            mlflow_store.prepare_store(dead)
+        told = "".join(traceback.format_exception(caught.value)) + repr(dead)
+        assert "secret" not in told
 
 
 def test_an_experiment_that_a_person_deleted_is_said_so(here: Settings) -> None:
@@ -414,9 +421,3 @@ def test_a_server_by_its_address_keeps_files_too_and_shows_its_pages(
 def _files(settings: Settings, cohort: str) -> list[Path]:
     folder = mlflow_store.artifact_root(settings) / cohort
     return [path for path in folder.rglob("*") if path.is_file()]
-
-
-def test_the_helper_that_looks_for_files_finds_them(here: Settings) -> None:
-    run = _run(here, "has_files")
-    run.record_files({"a/b.txt": "x"})
-    assert [path.name for path in _files(here, "has_files")] == ["b.txt"]

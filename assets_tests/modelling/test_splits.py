@@ -115,9 +115,14 @@ def test_one_class_alone_is_refused() -> None:
 
 
 def test_a_fold_whose_evaluation_rows_have_one_class_is_refused() -> None:
-    # One subject holds most of the events, so that a grouped fold is left without any.
-    y = np.array([1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0, 0])
-    groups = np.array([0, 0, 0, 0, 0, 0, 0, 1, 1, 2, 3, 4])
-    with pytest.raises(InsufficientData, match="evaluation rows all have class 0") as caught:
-        outer_folds(y, groups, n_splits=2, seed=0, what="inner")
+    y = np.array([1, 1, 0, 1, 0, 0, 1, 1, 0, 0, 0, 0, 0])
+    groups = np.array([5, 2, 4, 0, 5, 2, 0, 2, 2, 4, 3, 5, 2])
+    with pytest.raises(InsufficientData, match="inner fold 1 of 3: its 2 evaluation rows all have class 1") as caught:
+        outer_folds(y, groups, n_splits=3, seed=0, what="inner")
     assert "modelling.search.inner_folds" in str(caught.value)
+
+
+def test_a_fold_that_leaves_no_row_of_a_class_to_learn_from_is_refused() -> None:
+    y, groups = np.array([1, 0, 0, 1, 0, 1, 0, 1]), np.array([3, 1, 1, 1, 2, 1, 1, 0])
+    with pytest.raises(InsufficientData, match="class 0 has no row to train on"):
+        outer_folds(y, groups, n_splits=2, seed=0)

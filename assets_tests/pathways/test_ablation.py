@@ -57,6 +57,19 @@ def test_when_nothing_carries_the_label_there_is_nothing_to_ablate() -> None:
     assert result.verdict.startswith("SYNTHETIC data. The full model is not shown to be better than chance")
 
 
+def test_places_left_by_features_the_model_does_not_use_are_filled_at_random_not_in_the_tables_order() -> None:
+    lasso = Logistic(c=(0.3,), l1_ratio=(1.0,))
+    data = made(1, p=200, shift=5.0, seed=5)
+    result = ablation(data, design="made", family=lasso, n_removed=20, n_random=3, budget=Budget(families=(lasso,)))
+    assert 1 <= result.honest.n_used < 20
+    assert result.study.n_used < 20
+    shares = [share for name, share in result.honest.often_removed if name != "f0"]
+    assert result.honest.often_removed[0] == ("f0", 1.0)
+    assert np.mean(shares) < 0.7
+    first = {f"f{i}" for i in range(20)}
+    assert len(first & set(result.study.removed)) < 12
+
+
 def test_the_full_model_is_the_one_of_the_honest_protocol_and_the_study_that_of_the_studys() -> None:
     data = made(3, seed=3)
     result = ablation(data, design="made", family=FAMILY, n_removed=5, n_random=3, budget=PLAN, seed=7)

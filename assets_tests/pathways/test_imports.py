@@ -11,7 +11,7 @@ import clinical_assets.pathways as room
 for module in pkgutil.iter_modules(room.__path__):
     if module.name != "kernel":
         importlib.import_module(f"clinical_assets.pathways.{module.name}")
-heavy = ("numba", "scipy", "sklearn", "pandas", "polars", "matplotlib", "rdata", "anndata", "dagster", "duckdb", "mlflow")
+heavy = "numba scipy sklearn pandas polars matplotlib rdata anndata dagster duckdb mlflow".split()
 print(*(name for name in heavy if name in sys.modules))
 """
 

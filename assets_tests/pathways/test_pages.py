@@ -116,7 +116,7 @@ def test_the_page_lists_the_dysregulated_pathways_with_direction_size_and_eviden
         assert line[2] == f"{scores.median_effect[row, s]:+.2f}"
         assert line[4] == f"{scores.statistic[row, s]:+.1f}"
     assert len(rows) == 1 + np.count_nonzero(scores.score[row])
-    assert f"{(scores.score[row] > 0).sum()} are up" in page
+    assert f"{(scores.score[row] > 0).sum()} up</span>" in page
 
 
 def test_the_gene_table_shows_both_samples_and_the_largest_changes_first(

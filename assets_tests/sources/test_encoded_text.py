@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import gzip
+import resource
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -165,14 +166,21 @@ def test_what_is_no_text_is_named(load: Load, head: bytes, told: str) -> None:
     assert caught.value.cure
 
 
-def test_a_copy_that_cannot_be_written_names_the_way_without_one(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, *_: object) -> object:
-        if path.suffix == ".txt":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return opened(path, *_)
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond one megabyte, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    opened = Path.open
-    monkeypatch.setattr(Path, "open", full)
-    with pytest.raises(SourceError, match="No space left on device") as caught:
-        load(content=TEXT.encode("utf-16"), csv={"encoding": "utf-16"})
+
+def test_a_copy_that_finds_no_room_names_the_way_without_one(
+    load: Load, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    (tmp_path / "x.csv").write_bytes((TEXT + "4;more\n" * 500_000).encode("utf-16"))
+    request.getfixturevalue("small_files")
+    with pytest.raises(SourceError, match=r"x\.csv needs a copy as plain UTF-8, and it cannot be written") as caught:
+        load(path="x.csv", csv={"encoding": "utf-16"})
     assert "in UTF-8" in str(caught.value.cure)
+    assert list((tmp_path / "data" / "temporary").iterdir()) == []

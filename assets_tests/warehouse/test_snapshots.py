@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from assets_tests.warehouse.processes import child, small_disk
+from assets_tests.warehouse.processes import child, fill, small_disk
 from clinical_assets.errors import WarehouseError
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse.snapshots import (
@@ -183,12 +183,23 @@ with Warehouse("heart", settings).writer() as connection:
     assert not list(warehouse.settings.snapshots.rglob(".*.new"))
 
 
-def test_a_disk_too_small_for_the_snapshot_is_named_and_keeps_table_and_room(warehouse: Warehouse) -> None:
-    with small_disk(warehouse.settings.data, mebibytes=16):
+def test_a_disk_too_full_for_the_snapshot_is_named_and_keeps_table_and_room(warehouse: Warehouse) -> None:
+    settings = warehouse.settings
+
+    def write_on_a_full_disk(filler: Path) -> None:
+        with warehouse.writer() as connection:
+            connection.execute(
+                "CREATE OR REPLACE TABLE raw.subjects AS SELECT range AS _row, random() AS r FROM range(9)"
+            )
+            fill(filler)
+            write_snapshot(connection, "raw.subjects", cohort="heart", table="subjects", settings=settings)
+
+    with small_disk(settings.data, mebibytes=8):
         store(warehouse)
-        with pytest.raises(WarehouseError, match=r"No space is left .*MiB free"):
-            store(warehouse, "SELECT range AS _row, random() AS r FROM range(1200000)")
+        with pytest.raises(WarehouseError, match=r"No space is left .* 0\.0 MiB free"):
+            write_on_a_full_disk(settings.data / "filler")
+        assert not list(settings.data.rglob(".*.new"))
         assert warehouse.query("SELECT count(*) FROM raw.subjects").item() == 1000
-        assert not list(warehouse.settings.data.rglob(".*.new"))
-        assert len(list_snapshots("heart", settings=warehouse.settings)) == 1
-        store(warehouse, "SELECT 1 AS _row, 'x' AS another")
+        assert len(list_snapshots("heart", settings=settings)) == 1
+        (settings.data / "filler").unlink()
+        verify_snapshot(store(warehouse, "SELECT 1 AS _row, 'x' AS another"), settings=settings)

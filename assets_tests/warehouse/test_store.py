@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
+import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,10 +14,11 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from assets_tests.warehouse.processes import child, small_disk
+from assets_tests.warehouse.processes import child, fill, small_disk
 from clinical_assets.errors import ClinicalAssetsError, WarehouseError
 from clinical_assets.settings import KEY, Settings
 from clinical_assets.warehouse import locks
+from clinical_assets.warehouse.connections import scratch
 from clinical_assets.warehouse.database_files import SCHEMAS
 from clinical_assets.warehouse.store import TableInfo, Warehouse
 
@@ -426,12 +428,45 @@ def test_a_disk_too_full_to_commit_is_named_and_leaves_the_old_table(crowded: Wa
     def write() -> None:
         with crowded.writer() as connection:
             connection.execute("UPDATE raw.t SET generation = 'new' || i")
-            _fill(filler)
+            fill(filler)
 
     with pytest.raises(WarehouseError, match="No space is left"):
         write()
     filler.unlink()
     assert content(crowded) == OLD
+
+
+def test_a_disk_too_full_to_merge_the_log_keeps_what_was_committed(
+    crowded: Warehouse, caplog: pytest.LogCaptureFixture
+) -> None:
+    filler = crowded.settings.data / "filler"
+    with crowded.writer() as connection:
+        connection.execute("CREATE OR REPLACE TABLE raw.t AS SELECT 1 AS i, 'next' AS generation")
+        fill(filler)
+        os.truncate(filler, filler.stat().st_size - 32768)  # enough for the log alone
+    assert "its log could not be merged yet" in caplog.text
+    assert str(crowded.settings.data) not in caplog.text
+    assert content(crowded) == (1, ["next"])
+    filler.unlink()
+    with crowded.writer():
+        pass
+    assert content(crowded) == (1, ["next"])
+
+
+def test_a_folder_that_cannot_be_written_is_named(crowded: Warehouse) -> None:
+    subprocess.run(["mount", "-o", "remount,ro", str(crowded.settings.data)], check=True)
+    with pytest.raises(WarehouseError, match="Read-only file system") as caught, crowded.writer():
+        pass
+    assert "CLINICAL_ASSETS_DATA" in (caught.value.cure or "")
+
+
+def test_connections_for_other_work_do_not_disturb_a_writer(warehouse: Warehouse) -> None:
+    with scratch(warehouse.settings, "heart") as connection:
+        with warehouse.writer():
+            pass
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert leftovers(warehouse.settings)
+    assert not leftovers(warehouse.settings)
 
 
 @BOTH
@@ -469,13 +504,6 @@ with tight.reader() as connection:
     with warehouse.writer():
         pass
     assert not leftovers(warehouse.settings)
-
-
-def _fill(path: Path) -> None:
-    """Write into a file until the disk has no room at all."""
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(b"0" * 4096)
 
 
 def _tell_when_waiting(monkeypatch: pytest.MonkeyPatch, tell: Callable[[], object]) -> None:

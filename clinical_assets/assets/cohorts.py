@@ -31,16 +31,23 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
     behind any later model can be had again. The data version is that digest: the same records in another order, or
     read on another machine, have the same version.
     """
+    from clinical_assets.warehouse.findings import confidential
     from clinical_assets.warehouse.ingestion import ingest
 
     cohort = platform.cohort(context.partition_key)
     with told(), cohort.warehouse.exclusive():
         report = ingest(cohort.spec, settings=cohort.settings, folder=cohort.entry.folder, progress=context.log.info)
         with cohort.warehouse.reader() as connection:
+            relations = {name: f'raw."{name}"' for name in cohort.spec.tables}
+            schema = evidence.found_schema(connection, relations)
             previews: dict[str, dg.MetadataValue] = {}
             for name, table in cohort.spec.tables.items():
-                sources = {table.columns[c].source_name or c for c in table.with_role("identifier")}
-                previews |= evidence.preview(connection, f'raw."{name}"', masked=sources)
+                clear = {
+                    column.source_name or column_name
+                    for column_name, column in table.columns.items()
+                    if column_name not in confidential(table)
+                }
+                previews |= evidence.preview(connection, relations[name], clear=clear)
     rows = [
         {
             "table": name,
@@ -57,6 +64,7 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
         data_version=dg.DataVersion(report.digest),
         metadata={
             "dagster/row_count": sum(table.rows for table in report.tables.values()),
+            "dagster/column_schema": schema,
             "tables": evidence.records_table(rows),
             "unreadable lines": sum(table.rejects for table in report.tables.values()),
             **evidence.identity(cohort.spec),
@@ -100,6 +108,7 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
 )
 def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
     """Check every raw record against the cohort's description; accept it or put it in quarantine."""
+    from clinical_assets.warehouse.findings import confidential
     from clinical_assets.warehouse.pictures import distributions_picture, missing_shares, missingness_picture
     from clinical_assets.warehouse.validation import validate_cohort
 
@@ -113,9 +122,8 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
         with cohort.warehouse.reader() as connection:
             for name, table in spec.tables.items():
                 relation = f'validated."{name}"'
-                hidden = {*table.with_role("identifier"), *table.with_role("note")}
-                previews |= evidence.preview(connection, relation, masked=hidden)
-                shown = [column for column in table.columns if column not in hidden]
+                shown = [column for column in table.columns if column not in confidential(table)]
+                previews |= evidence.preview(connection, relation, clear=shown)
                 counted = missing_shares(connection, relation, shown)
                 shares |= {f"{name}.{column}": share for column, share in counted.items()}
                 pictures |= evidence.picture(
@@ -123,8 +131,8 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
                 )
             pictures |= evidence.picture(missingness_picture(shares), "missing values")
             findings = connection.execute(
-                "SELECT table_name, column_name, rule, count(*) AS findings, any_value(reason) AS example, "
-                "any_value(cure) AS cure FROM quarantine.findings GROUP BY ALL "
+                "SELECT table_name, column_name, rule, count(*) AS findings, min(_row) AS first_record, "
+                "arg_min(reason, _row) AS example, arg_min(cure, _row) AS cure FROM quarantine.findings GROUP BY ALL "
                 "ORDER BY findings DESC, table_name, column_name, rule LIMIT 50"
             ).pl()
     rows = [
@@ -138,6 +146,13 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
         }
         for name, table in report.tables.items()
     ]
+    hints = evidence.records_table(
+        [
+            {"table": name, "values": count, "hint": hint}
+            for name, table in report.tables.items()
+            for hint, count in table.unit_hints.items()
+        ]
+    )
     yield dg.MaterializeResult(
         asset_key="validated_records",
         data_version=dg.DataVersion(report.digest),
@@ -146,6 +161,7 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
             "dagster/column_schema": evidence.all_tables_schema(spec),
             "dagster/column_lineage": evidence.validated_lineage(spec),
             "tables": evidence.records_table(rows),
+            **({"units to look at": hints} if hints else {}),
             **evidence.identity(spec),
             **previews,
             **pictures,

@@ -98,16 +98,30 @@ def validated_lineage(spec: CohortSpec) -> dg.TableColumnLineage:
     )
 
 
+def found_schema(connection: duckdb.DuckDBPyConnection, relations: Mapping[str, str]) -> dg.TableSchema:
+    """Columns as they were found, with DuckDB's types, of every table by its name."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(name=column if len(relations) == 1 else f"{name}.{column}", type=kind)
+            for name, relation in relations.items()
+            for column, kind, *_ in connection.execute(f"DESCRIBE {relation}").fetchall()
+        ]
+    )
+
+
 def preview(
-    connection: duckdb.DuckDBPyConnection, relation: str, *, masked: Iterable[str] = ()
+    connection: duckdb.DuckDBPyConnection, relation: str, *, clear: Iterable[str]
 ) -> dict[str, dg.MetadataValue]:
-    """The first rows as a table, identifiers masked; nothing for an empty table."""
+    """The first rows as a table; nothing for an empty one.
+
+    Only ``clear`` columns show their values: a column that nobody described may name a person, too.
+    """
     result = connection.execute(f"SELECT * FROM {relation} LIMIT {PREVIEW_ROWS}")
     names = [column[0] for column in result.description or ()][:_PREVIEW_COLUMNS]
-    hidden = set(masked)
+    shown = {"_row", *clear}
     records = [
         dg.TableRecord(
-            {name: MASK if name in hidden else _cell(value) for name, value in zip(names, row, strict=False)}
+            {name: _cell(value) if name in shown else MASK for name, value in zip(names, row, strict=False)}
         )
         for row in result.fetchall()
     ]

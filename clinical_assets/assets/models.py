@@ -6,6 +6,7 @@ The first three come from one training, because they stand on the same folds; co
 work of ``clinical_assets.modelling``.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -80,6 +81,7 @@ def risk_modelling(context: dg.AssetExecutionContext, platform: Platform) -> Ite
             "candidates": evidence.records_table(_candidate_rows(report.results)),
             "selected": result.selected,
             "settings tried": result.trials.height,
+            "seconds by stage": json.dumps({name: round(s, 3) for name, s in result.profile.items()}),
             **evidence.picture(report.pictures.get("candidates"), "nested estimates"),
             **evidence.picture(report.pictures.get("trials"), "every setting tried"),
             **identity,
@@ -235,7 +237,6 @@ def _policy_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
 def model_card(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """What a reviewer must know about the newest model: one card, as Markdown and JSON, with its pictures."""
     import base64
-    import json
 
     from clinical_assets.modelling import trainings
     from clinical_assets.modelling.card import PICTURES, card_json, card_markdown

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from clinical_assets.warehouse.sql_project import SqlProject
     from clinical_assets.warehouse.store import Warehouse
 
+PARTITION = "dagster/partition"
+
 
 @dataclass(frozen=True)
 class Cohort:
@@ -69,6 +71,19 @@ class Platform(dg.ConfigurableResource):
     data: str | None = None
     catalogue: str | None = None
 
+    @contextlib.contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator[Platform]:
+        """Hold the run's cohort from its first step to its last, so that two runs of one cohort queue.
+
+        Otherwise a check of one run could look at tables between two steps of the other.
+        """
+        cohort = context.run.tags.get(PARTITION) if context.run is not None else None
+        with contextlib.ExitStack() as held:
+            if cohort is not None:
+                with told():
+                    held.enter_context(self.cohort(cohort).warehouse.exclusive())
+            yield self
+
     def cohort(self, name: str) -> Cohort:
         """Everything about one cohort, read now."""
         settings = Settings.from_environment()
@@ -77,6 +92,8 @@ class Platform(dg.ConfigurableResource):
         if self.catalogue is not None:
             folders = tuple(Path(part).absolute() for part in self.catalogue.split(os.pathsep) if part)
             settings = replace(settings, catalogue=folders)
+        # Matplotlib would keep its list of fonts in the home folder.
+        os.environ.setdefault("MPLCONFIGDIR", str(settings.data / "matplotlib"))
         return Cohort(name=name, settings=settings, catalogue=Catalogue.from_settings(settings))
 
 

@@ -19,6 +19,7 @@ The identity (tag ``dagster_run_id``), the active run for ``mlflow.log_...`` and
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -77,12 +78,15 @@ class MlflowTracking(dg.ConfigurableResource):
             )
         if cohort.name not in self._runs:
             self._runs[cohort.name] = _Open.begin(context, cohort)
-        opened = self._runs[cohort.name]
+        from mlflow.exceptions import MlflowException
+
         try:
-            yield opened.run
-        except BaseException:
-            opened.failed = True
-            raise
+            yield self._runs[cohort.name].run
+        except MlflowException as error:
+            raise ClinicalAssetsError(
+                f"MLflow did not keep what was given to it: {error.message}",
+                cure="Look whether its store or server is reachable and writable; the run can be started again.",
+            ) from error
 
 
 class _Open:
@@ -91,7 +95,6 @@ class _Open:
     def __init__(self, run: TrackedRun, resource: Any) -> None:
         self.run = run
         self.resource = resource
-        self.failed = False
 
     @classmethod
     def begin(cls, context: dg.AssetExecutionContext, cohort: Cohort) -> _Open:
@@ -115,7 +118,7 @@ class _Open:
         instance = context.instance
         assert instance is not None
         steps = instance.get_run_step_stats(self.run.dagster_run_id)
-        failed = self.failed or any(step.status is not None and step.status.value == "FAILURE" for step in steps)
+        failed = any(step.status is not None and step.status.value == "FAILURE" for step in steps)
         self.resource.end_run(status="FAILED" if failed else "FINISHED")
 
 
@@ -151,11 +154,14 @@ def _dagster_mlflow(context: dg.AssetExecutionContext, run: TrackedRun) -> Any:
             "extra_tags": {"dagster_job": context.run.job_name},
         }
     )
-    # Its end is ours to say, so it is left without waiting for its own.
-    with dg.build_resources(
-        {"mlflow": configured}, instance=context.instance, dagster_run=context.run, log_manager=context.log
-    ) as resources:
-        return resources.mlflow
+    with warnings.catch_warnings():
+        # It reads the Dagster run by names that Dagster has since changed.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        # Its end is ours to say, so it is left without waiting for its own.
+        with dg.build_resources(
+            {"mlflow": configured}, instance=context.instance, dagster_run=context.run, log_manager=context.log
+        ) as resources:
+            return resources.mlflow
 
 
 def _refuse_foreign_run() -> None:

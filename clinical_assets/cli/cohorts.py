@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from clinical_assets.cli import context
 from clinical_assets.cli.output import err, out, percent, show_json, show_rows
 from clinical_assets.errors import SpecError
+
+if TYPE_CHECKING:
+    from clinical_assets.cohorts.spec import CohortSpec
+    from clinical_assets.warehouse.sql_project import SqlProject
 
 app = typer.Typer(no_args_is_help=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -71,7 +75,7 @@ def show(cohort: Annotated[str, typer.Argument(help="Name of the cohort.")], as_
         return
     out.print(f"[bold]{spec.title}[/bold]  ({spec.name}, {entry.path})")
     if spec.synthetic:
-        out.print("[bold yellow]SYNTHETIC RECORDS: made by a generator, not patients.[/bold yellow]")
+        out.print("[bold yellow]SYNTHETIC RECORDS: invented or made by a generator, not patients.[/bold yellow]")
     for label, text in {
         "Disease": f"{spec.disease.name} ({', '.join(spec.disease.icd10)})",
         "Intended use": spec.intended_use,
@@ -111,10 +115,9 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check descriptions and their SQL models without reading any record."""
+    """Check descriptions, their rules, SQL models and tests without reading any record."""
     from clinical_assets.cohorts.loading import load_spec
     from clinical_assets.errors import ClinicalAssetsError
-    from clinical_assets.warehouse.features import check_models
     from clinical_assets.warehouse.sql_project import SqlProject
 
     found = []
@@ -125,8 +128,7 @@ def check(
                 spec, folders = load_spec(path), (path.parent, *context.catalogue().sql_folders)
             else:
                 spec, folders = context.catalogue().spec(name), context.catalogue().sql_folders
-            project = SqlProject(folders, spec)
-            check_models(spec, project)
+            _check(spec, SqlProject(folders, spec))
         except ClinicalAssetsError as error:
             found.append({"cohort": name, "valid": False, "error": str(error)})
         else:
@@ -143,6 +145,26 @@ def check(
                 err.print(row["error"], markup=False)
     if wrong:
         raise typer.Exit(1)
+
+
+def _check(spec: CohortSpec, project: SqlProject) -> None:
+    """Raise whatever a run would stumble over before it looks at a record."""
+    from clinical_assets.warehouse.cross_row import check_references
+    from clinical_assets.warehouse.features import check_models
+    from clinical_assets.warehouse.schemas import pandera_schema
+    from clinical_assets.warehouse.sql_schema import empty_database
+    from clinical_assets.warehouse.sql_tests import run_tests_on
+
+    check_references(spec)
+    for name, table in spec.tables.items():
+        try:
+            pandera_schema(table)
+        except SpecError as error:
+            raise SpecError(f"table {name}: {error.message}", cure=error.cure) from error
+    check_models(spec, project)
+    with empty_database(spec) as nothing:
+        for model in (project.feature_model, project.outcome_model):
+            run_tests_on(nothing, project, model)
 
 
 @app.command()

@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(cohorts.app, name="cohorts", help="What is described, what is there, what is wrong: list, show, check.")
 app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, run, test, lineage.")
-app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, restore.")
+app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, encrypt.")
 app.command("materialize")(materialize)
 app.command("results")(results)
 app.command("doctor")(doctor.doctor)

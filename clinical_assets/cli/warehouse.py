@@ -1,4 +1,4 @@
-"""``clinical-assets warehouse``: look into a cohort's DuckDB file, and bring a snapshot back."""
+"""``clinical-assets warehouse``: look into a cohort's DuckDB file, bring a snapshot back, encrypt what was plain."""
 
 from __future__ import annotations
 
@@ -77,4 +77,16 @@ def restore(
     show_json(answer) if as_json else out.print(
         f"raw.{table} holds {rows} rows again. What follows from them: clinical-assets materialize {cohort} "
         "--select validated_records --select features --select cohort_overview"
+    )
+
+
+@app.command()
+def encrypt(cohort: Cohort, as_json: Json = False) -> None:
+    """Encrypt the file and its snapshots once, after a key was configured; new ones are encrypted anyway."""
+    from clinical_assets.warehouse.migration import encrypt_cohort
+
+    context.catalogue().entry(cohort)
+    done = encrypt_cohort(cohort, context.settings())
+    show_json({"warehouse": done.warehouse, "snapshots": done.snapshots}) if as_json else out.print(
+        f"{cohort}: warehouse {'encrypted' if done.warehouse else 'as it was'}, {done.snapshots} snapshots encrypted"
     )

@@ -70,16 +70,20 @@ def source_leaks(
 
 
 def _by_role(name: str, sources: Sequence[tuple[str, str]], spec: CohortSpec) -> Iterator[Leak]:
-    for table, column in sources:
-        described = spec.tables[table].columns.get(column) if table in spec.tables else None
-        if described is None:
-            continue
-        late = [role for role in ("target", "outcome") if role in described.role]
+    roles = {
+        (table, column): spec.tables[table].columns[column].role
+        for table, column in sources
+        if table in spec.tables and column in spec.tables[table].columns
+    }
+    for (table, column), role in roles.items():
+        late = [one for one in ("target", "outcome") if one in role]
         if late:
             text = f"it is made of {table}.{column}, which has role {late[0]}: that is known with or after the outcome."
             yield _leak(name, "known_too_late", text, None, _LATE)
-        if "identifier" in described.role:
-            yield _leak(name, "identifier", f"it is made of {table}.{column}, which identifies a person.", None, _NAMES)
+    # An identifier that only sorts or groups the rows of other columns stands beside them; alone it is the value.
+    if roles and all("identifier" in role for role in roles.values()):
+        shown = ", ".join(f"{table}.{column}" for table, column in roles)
+        yield _leak(name, "identifier", f"it is made of {shown}, which identifies a person.", None, _NAMES)
 
 
 def _running_number(name: str, x: FloatArray, train: ModelInput, spec: CohortSpec) -> Iterator[Leak]:

@@ -15,7 +15,14 @@ import numpy as np
 from clinical_assets.modelling.inputs import FloatArray, IntArray, ModelInput
 from clinical_assets.modelling.leak_sources import named_after, names_of_the_outcome
 from clinical_assets.modelling.leaks import Leak
-from clinical_assets.modelling.separation import Levels, chance_of_pure_level, levels_of, separation
+from clinical_assets.modelling.separation import (
+    Levels,
+    Separation,
+    chance_of_pure_level,
+    levels_of,
+    separation,
+    surely_above,
+)
 
 if TYPE_CHECKING:
     from clinical_assets.cohorts.spec import CohortSpec
@@ -69,16 +76,15 @@ def _separated(name: str, x: FloatArray, train: ModelInput, limit: float, smalle
     found = separation(x, train.y, n_classes=len(train.classes))
     if found is None or found.auroc <= limit:
         return []
-    few = min(found.events, found.n - found.events) < FEW
+    doubt = _doubt(x, train, found, limit, smallest)
     return [
         Leak(
             name,
             "separation",
             f"alone it ranks class {train.classes[found.label]!r} against the rest with AUROC {found.auroc:.3f} among "
-            f"{found.n} training rows ({found.events} of that class); the limit is {limit:g}."
-            + (f" With fewer than {FEW} rows on one side this can be chance." if few else ""),
+            f"{found.n} training rows ({found.events} of that class); the limit is {limit:g}.{doubt}",
             found.auroc,
-            "warn" if few or smallest < FEW else "refuse",
+            "warn" if doubt else "refuse",
             "Find out when it is recorded; if with or after the outcome, give it the role `outcome`.",
         )
     ]
@@ -88,22 +94,33 @@ def _absent(name: str, x: FloatArray, train: ModelInput, limit: float, smallest:
     missing = np.isnan(x)
     if not missing.any() or missing.all():
         return []
-    found = separation(missing.astype(np.float64), train.y, n_classes=len(train.classes))
+    flag = missing.astype(np.float64)
+    found = separation(flag, train.y, n_classes=len(train.classes))
     if found is None or found.auroc <= limit:
         return []
     own = train.y == found.label
+    doubt = _doubt(flag, train, found, limit, smallest)
     return [
         Leak(
             name,
             "missingness",
             f"it is missing in {missing[own].mean():.1%} of class {train.classes[found.label]!r} and in "
             f"{missing[~own].mean():.1%} of the others: whether it is filled in tells the outcome (AUROC "
-            f"{found.auroc:.3f} of the missing flag, {found.n} training rows, limit {limit:g}).",
+            f"{found.auroc:.3f} of the missing flag, {found.n} training rows, limit {limit:g}).{doubt}",
             found.auroc,
-            "warn" if smallest < FEW else "refuse",
+            "warn" if doubt else "refuse",
             "It is filled in because of the outcome: give it the role `outcome`.",
         )
     ]
+
+
+def _doubt(x: FloatArray, train: ModelInput, found: Separation, limit: float, smallest: int) -> str:
+    """Why a separation above the limit may be no leak, or nothing."""
+    if min(found.events, found.n - found.events, smallest) < FEW:
+        return f" With fewer than {FEW} rows on one side this can be chance."
+    if not surely_above(limit, x, train.y, found):
+        return " Its 95 % interval includes the limit: it may be a strong measurement."
+    return ""
 
 
 def _copied(name: str, levels: Levels | None, train: ModelInput, limit: float, smallest: int) -> list[Leak]:

@@ -141,7 +141,7 @@ def _shared_records(data: ModelInput, split: Split, subject: str) -> list[Leak]:
     held = records.filter(split.holdout).join(trained.unique(), on=columns, how="semi", nulls_equal=True).height
     if not held:
         return []
-    repeated = float(trained.is_duplicated().mean() or 0)
+    repeated = int(trained.is_duplicated().sum()) / max(trained.height, 1)
     return [
         Leak(
             "all features",

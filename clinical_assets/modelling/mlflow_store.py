@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # standard output is for JSON
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 7, the default, keeps a run waiting four minutes for a dead server
 }
+_PASSWORD = re.compile(r"(?<=://)[^/@]*@")
 _prepared: set[str] = set()
 
 
@@ -119,11 +121,13 @@ def prepare_store(settings: Settings) -> None:
                 # The default artifact root would be ./mlruns of whoever comes first.
                 SqlAlchemyStore(uri, artifact_root(settings).as_uri())
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        # The library's words may quote the address with its password, so they are not passed on.
+        shown = _PASSWORD.sub("", uri)
+        # The library's words may quote the address, so they are passed on only if it holds no password.
+        why, cause = (str(error), error) if shown == uri else (type(error).__name__, None)
         raise RegistryError(
-            f"The MLflow store at {_without_password(uri)} cannot be used ({type(error).__name__}).",
+            f"The MLflow store at {shown} cannot be used: {why}",
             cure=f"Check that it runs and lets you in, or unset {TRACKING_URI} to keep runs in the data folder.",
-        ) from None
+        ) from cause
     _prepared.add(uri)
 
 
@@ -204,8 +208,3 @@ def _write_ahead(uri: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=60)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-
-
-def _without_password(uri: str) -> str:
-    parts = urlsplit(uri)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

@@ -72,6 +72,22 @@ def separation(x: FloatArray, y: IntArray, *, n_classes: int) -> Separation | No
     return best
 
 
+def surely_above(limit: float, x: FloatArray, y: IntArray, found: Separation) -> bool:
+    """Whether the AUROC exceeds `limit` by more than its own uncertainty: complete, or the lower bound above.
+
+    The bound is DeLong's 95 % interval on the scale of the AUROC itself. A strong measurement can pass a limit by
+    luck; a copy of the outcome does not stop there.
+    """
+    from clinical_assets.statistics.discrimination import auroc
+
+    known = ~np.isnan(x)
+    own, values = y[known] == found.label, x[known]
+    estimate = auroc(own, values, scale="identity")
+    if estimate.value < 0.5:
+        estimate = auroc(own, -values, scale="identity")
+    return estimate.value == 1 or estimate.ci_low > limit
+
+
 def levels_of(x: FloatArray, y: IntArray, *, n_classes: int) -> Levels | None:
     """Rows of a column x (n,) by level and class, or None when it has too many distinct values to be a code."""
     values, of_row = np.unique(x, return_inverse=True)

@@ -53,12 +53,15 @@ class StudyAblation:
         After removal, same configuration, same split.
     removed : tuple of str
         Most important first.
+    n_used : int
+        How many of them the model used at all (importance above 0); the rest were drawn among the unused.
     """
 
     before: StudyProtocol
     cross_validated: Performance
     held_out: Performance | None
     removed: tuple[str, ...]
+    n_used: int
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class HonestAblation:
         Of the null "the top features are like any others": (1 + #{random <= same configuration}) / (1 + n_random).
     often_removed : tuple of (str, float)
         Features and the share of training folds in which they were among the top.
+    n_used : float
+        Of the removed features, how many the model used at all (importance above 0); median over folds.
     """
 
     full: HonestProtocol
@@ -87,6 +92,7 @@ class HonestAblation:
     random_removal: Floats
     p_value: float
     often_removed: tuple[tuple[str, float], ...]
+    n_used: float
 
 
 @dataclass(frozen=True)
@@ -168,10 +174,18 @@ def ablation(
     )
 
 
-def _top(configuration: Configuration, family: Family, table: Design, y: Labels, n: int, seed: int) -> list[int]:
-    """Positions of the n most important features, most important first; ties by position."""
+def _top(
+    configuration: Configuration, family: Family, table: Design, y: Labels, n: int, seed: int
+) -> tuple[list[int], int]:
+    """Positions of the n most important features, most important first, and how many of them the model uses.
+
+    A small forest or a lasso uses fewer features than n. The rest of the n are drawn at random among those it does
+    not use: taken in the table's order they would look like findings.
+    """
     importance = family.importances(configuration, table.x, y, seed=seed)
-    return [int(i) for i in np.argsort(-importance, kind="stable")[:n]]
+    chance = np.random.default_rng(seed).random(importance.size)
+    top = np.lexsort((chance, -importance))[:n]
+    return [int(i) for i in top], int((importance[top] > 0).sum())
 
 
 def _called(
@@ -192,7 +206,7 @@ def _called(
 def _study(table: Design, y: Labels, family: Family, n: int, seed: int) -> StudyAblation:
     before = study_protocol(table, y, family, seed=seed)
     train, test = before.train, before.test
-    top = _top(before.best, family, table.rows(train), y[train], n, seed)
+    top, used = _top(before.best, family, table.rows(train), y[train], n, seed)
     rest = table.without(top)
     called = np.zeros(train.size)
     for fit, check in folds(y[train], 5, seed=seed):
@@ -200,7 +214,7 @@ def _study(table: Design, y: Labels, family: Family, n: int, seed: int) -> Study
     held_out = None
     if before.held_out is not None:
         held_out = performance(y[test], _called(family, before.best, rest, y, train, test, seed).astype(np.float64))
-    return StudyAblation(before, performance(y[train], called), held_out, tuple(table.features[i] for i in top))
+    return StudyAblation(before, performance(y[train], called), held_out, tuple(table.features[i] for i in top), used)
 
 
 def _honest(
@@ -222,6 +236,7 @@ def _honest(
     random = np.zeros((n_random, y.size))
     removed = np.zeros(len(table.features))
     chosen: list[Configuration] = []
+    used: list[int] = []
     for number, (_, (train, test)) in enumerate(splits):
         if progress is not None:
             progress("ablation inside folds", number, len(splits))
@@ -229,7 +244,8 @@ def _honest(
         at = seed + number
         best, _ = best_of_sweep(table.rows(train), y[train], family, n_folds=plan.inner_folds, seed=at)
         chosen.append(best)
-        top = _top(best, family, table.rows(train), y[train], n, at)
+        top, n_used = _top(best, family, table.rows(train), y[train], n, at)
+        used.append(n_used)
         rest = table.without(top)
         again, _ = best_of_sweep(rest.rows(train), y[train], family, n_folds=plan.inner_folds, seed=at)
         seen[test] += 1
@@ -253,6 +269,7 @@ def _honest(
         random_removal=null,
         p_value=(1 + reached) / (1 + n_random),
         often_removed=tuple((table.features[i], float(removed[i]) / len(splits)) for i in often),
+        n_used=float(np.median(used)),
     )
 
 
@@ -265,7 +282,7 @@ def _conclude(honest: HonestAblation, n_removed: int, data: StudyData) -> tuple[
         f"{n_removed} {same.value:.2f} [{same.ci_low:.2f}, {same.ci_high:.2f}], and {anew.value:.2f} "
         f"[{anew.ci_low:.2f}, {anew.ci_high:.2f}] after a new sweep; {n_removed} random features removed: "
         f"{honest.random_removal.mean():.2f} ({low:.2f} to {high:.2f}), p = {honest.p_value:.3f}; "
-        f"{data.y.size} subjects."
+        f"of the {n_removed}, the model used {honest.n_used:g} (median over folds); {data.y.size} subjects."
     )
     carried = honest.p_value <= LEVEL
     conclusion: Conclusion

@@ -78,7 +78,7 @@ def precision_recall_panel(result: StudyResult, *, family: str, ablations: Seque
     data = "SYNTHETIC data; " if result.synthetic else ""
     figure.suptitle(
         f"{data}{family}, {result.n} subjects ({result.events} {result.positive}); bars: 95 % intervals, "
-        "dotted: a coin",
+        "dotted: chance",
         fontsize=9,
         color=_UP if result.synthetic else "black",
     )
@@ -126,7 +126,7 @@ def pathway_heat_map(
         by_direction = np.argsort(-np.nan_to_num(values).mean(axis=1), kind="stable")
         chosen, values = chosen[by_direction], values[by_direction]
     called = scores.score[np.ix_(order, chosen)].T
-    width, height = 4.6 + 0.24 * len(order), 1.5 + 0.19 * chosen.size
+    width, height = 4.9 + 0.24 * len(order), 1.5 + 0.19 * chosen.size
     figure, (axis,) = _subplots(1, 1, width=width, height=height)
     limit = max(2.0, float(np.nanquantile(np.abs(values), 0.98)))
     image = axis.imshow(values, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto", interpolation="nearest")
@@ -151,7 +151,7 @@ def pathway_heat_map(
         fontsize=8,
         color=_UP if scores.synthetic else "black",
     )
-    figure.subplots_adjust(left=3.2 / width, right=0.97, top=1 - 0.62 / height, bottom=0.75 / height)
+    figure.subplots_adjust(left=3.2 / width, right=1 - 0.45 / width, top=1 - 0.62 / height, bottom=0.75 / height)
     return _png(figure)
 
 
@@ -162,7 +162,7 @@ def optimism_picture(result: StudyResult) -> bytes:
     """
     if not result.nulls:
         raise ValueError("this study ran no permutations")
-    figure, axes = _subplots(1, len(result.nulls), width=4.4 * len(result.nulls), height=3.0)
+    figure, axes = _subplots(1, len(result.nulls), width=4.4 * len(result.nulls), height=3.3)
     bins = np.linspace(0, 1, 21).tolist()
     for axis, null in zip(axes, result.nulls, strict=True):
         for what, colour, label in ((null.study, _STUDY, "study's protocol"), (null.honest, _HONEST, "nested")):
@@ -173,13 +173,13 @@ def optimism_picture(result: StudyResult) -> bytes:
         axis.set_xlabel("balanced accuracy", fontsize=8)
         axis.set_title(f"{null.design}, {null.family}", fontsize=9)
         axis.tick_params(labelsize=7)
-        axis.legend(fontsize=6, frameon=False, loc="upper left")
+        axis.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axis.spines[["top", "right"]].set_visible(False)
     data = "SYNTHETIC data; " if result.synthetic else ""
     figure.suptitle(
         f"{data}{result.n} subjects, {result.nulls[0].study.permuted.size} permutations", fontsize=9
     )
-    figure.subplots_adjust(left=0.1 / len(result.nulls), right=0.98, top=0.82, bottom=0.17)
+    figure.subplots_adjust(left=0.1 / len(result.nulls), right=0.98, top=0.84, bottom=0.28)
     return _png(figure)
 
 

@@ -53,7 +53,7 @@ class PairedExpression:
         Batch of control and affected sample.
     refused : tuple of RefusedSubject
     library_sizes : float64 array, shape (n_subjects, 2)
-        Column sums before normalisation, of all genes of the matrix.
+        Column sums before normalisation, of all genes of the matrix; NaN if the matrix came as log2.
     factors : float64 array, shape (n_subjects, 2), or None
         TMM factors.
     identifier_kind : str

@@ -158,8 +158,8 @@ def _in_short(scores: PathwayScores, up: int, down: int, tested: int, expected: 
     if not up and not down:
         return f"No pathway of {tested:,} tested is dysregulated at {scores.decided_on} &lt; {scores.alpha:g}."
     text = (
-        f'Of {tested:,} pathways tested, <span class="up">{up:,} are up</span> and <span class="down">{down:,} are '
-        f"down</span> at {scores.decided_on} &lt; {scores.alpha:g}."
+        f'Dysregulated of {tested:,} pathways tested: <span class="up">{up:,} up</span> and '
+        f'<span class="down">{down:,} down</span>, at {scores.decided_on} &lt; {scores.alpha:g}.'
     )
     if scores.decided_on == "p" and up + down <= 1.5 * expected:
         text += f" That is no more than the {expected:,.0f} that chance would give: read single lines with caution."

@@ -101,6 +101,14 @@ def plainly(error: BaseException, settings: Settings, cohort: str) -> WarehouseE
             "What was being written was given up; the old tables are whole.",
             cure=f"Free some space there, or point {DATA} at a larger disk, and run again.",
         )
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if error.filename is None or not Path(error.filename).is_relative_to(settings.data):
+            return None
+        return WarehouseError(
+            f"Cohort {cohort!r} cannot be written: {Path(error.filename).relative_to(settings.data)} in the folder "
+            f"{settings.data}: {error.strerror}.",
+            cure=f"Make the folder writable for this user, or point {DATA} at one that is.",
+        )
     if isinstance(error, duckdb.OutOfMemoryException):
         return WarehouseError(
             f"Cohort {cohort!r} needs more memory than the limit of {settings.memory_limit}: "

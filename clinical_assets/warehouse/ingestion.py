@@ -122,7 +122,7 @@ def _ingest_table(
         rejects = 0
         if opened.rejects_sql is not None:
             counted = connection.execute(
-                f"INSERT INTO raw._rejects SELECT ?, line, reason, text FROM ({opened.rejects_sql})", [name]
+                f"INSERT INTO raw._rejects SELECT {literal(name)}, line, reason, text FROM ({opened.rejects_sql})"
             ).fetchone()
             rejects = int(counted[0]) if counted else 0
     columns = _columns(connection, relation, name)

@@ -2,6 +2,9 @@
 
 What belongs here: the shape of both tables and the statements on them. One row of ``meta.ingestions`` is one table of
 one ingestion or restoration; rows are only added. ``raw._rejects`` holds the unreadable lines of the last one.
+
+Values stand in the statements as literals: binding a parameter makes DuckDB's Python client import pandas, which takes
+longer than reading a small cohort.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import duckdb
+
+from clinical_assets.warehouse.sql_text import literal
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -36,18 +41,16 @@ def add(
     files: Sequence[Mapping[str, Any]],
 ) -> None:
     """Note one table of an ingestion, with the time now in UTC and its files (name, bytes, sha256)."""
-    connection.execute(
-        "INSERT INTO meta.ingestions VALUES (?, ?, ?, ?, ?, ?, ?)",
-        [utc_now(), table, rows, rejects, digest, rejects_digest, json.dumps([dict(file) for file in files])],
-    )
+    noted = json.dumps([dict(file) for file in files])
+    values = ", ".join(map(literal, (utc_now(), table, rows, rejects, digest, rejects_digest, noted)))
+    connection.execute(f"INSERT INTO meta.ingestions VALUES ({values})")
 
 
 def last_rejects_digest(connection: duckdb.DuckDBPyConnection, *, table: str, digest: str) -> str | None:
     """Digest of the unreadable lines that came with the last ingestion of this content, or None without any."""
     found = connection.execute(
-        "SELECT rejects_digest FROM meta.ingestions WHERE table_name = ? AND digest = ? "
-        "ORDER BY ingested_at DESC LIMIT 1",
-        [table, digest],
+        f"SELECT rejects_digest FROM meta.ingestions WHERE table_name = {literal(table)} "
+        f"AND digest = {literal(digest)} ORDER BY ingested_at DESC LIMIT 1"
     ).fetchone()
     return found[0] if found else None
 

@@ -27,7 +27,7 @@ from clinical_assets.warehouse.snapshot_files import (
     write_manifest,
     write_parquet,
 )
-from clinical_assets.warehouse.sql_text import quoted
+from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 
 __all__ = [
@@ -121,13 +121,15 @@ def restore_snapshot(warehouse: Warehouse, table: str, digest: str) -> int:
     with warehouse.writer() as connection:
         _load(connection, f"raw.{quoted(table)}", snapshot, settings)
         ingestion_log.prepare(connection)
-        connection.execute("DELETE FROM raw._rejects WHERE table_name = ?", [table])
+        connection.execute(f"DELETE FROM raw._rejects WHERE table_name = {literal(table)}")
         rejects_digest = ingestion_log.last_rejects_digest(connection, table=table, digest=snapshot.digest)
         rejects = 0
         if rejects_digest is not None:
             unread = find_snapshot(cohort, rejects_of(table), rejects_digest, settings=settings)
             _load(connection, "raw._restored", unread, settings)
-            connection.execute("INSERT INTO raw._rejects SELECT ?, line, reason, text FROM raw._restored", [table])
+            connection.execute(
+                f"INSERT INTO raw._rejects SELECT {literal(table)}, line, reason, text FROM raw._restored"
+            )
             connection.execute("DROP TABLE raw._restored")
             rejects = unread.rows
         source = {"name": f"snapshot {snapshot.digest}", "bytes": snapshot.bytes, "sha256": snapshot.file_sha256}

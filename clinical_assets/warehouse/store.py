@@ -25,9 +25,9 @@ from clinical_assets.cohorts.base import Name
 from clinical_assets.errors import WarehouseError
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse import encryption, locks
-from clinical_assets.warehouse.connections import DATABASE, attached, plain_words, sweep_spill_folders
+from clinical_assets.warehouse.connections import DATABASE, attached, plain_words, plainly, sweep_spill_folders
 from clinical_assets.warehouse.database_files import Extent, cut_back, make_database
-from clinical_assets.warehouse.sql_text import quoted
+from clinical_assets.warehouse.sql_text import literal, quoted
 
 if TYPE_CHECKING:
     import polars
@@ -89,7 +89,10 @@ class Warehouse:
         WarehouseError
             When another run holds the cohort longer than the patience of the settings.
         """
-        with locks.cohort_lock(self.settings.warehouse, self.cohort, patience_s=self.settings.lock_patience_s):
+        with (
+            plain_words(self.settings, self.cohort),
+            locks.cohort_lock(self.settings.warehouse, self.cohort, patience_s=self._patience),
+        ):
             yield
 
     @contextlib.contextmanager
@@ -176,8 +179,7 @@ class Warehouse:
         with self.reader() as connection:
             found = connection.execute(
                 "SELECT schema_name, table_name, column_count FROM duckdb_tables() "
-                "WHERE database_name = ? AND NOT internal ORDER BY ALL",
-                [DATABASE],
+                f"WHERE database_name = {literal(DATABASE)} AND NOT internal ORDER BY ALL"
             ).fetchall()
             return [
                 TableInfo(
@@ -207,9 +209,9 @@ class Warehouse:
         with self.reader() as connection:
             try:
                 return connection.execute(sql, parameters).pl()
-            except duckdb.OutOfMemoryException:
-                raise
             except duckdb.Error as error:
+                if plainly(error, self.settings, self.cohort) is not None:
+                    raise
                 raise WarehouseError(
                     f"The warehouse of {self.cohort!r} cannot answer: {error}",
                     cure=f"clinical-assets warehouse tables {self.cohort} lists what there is.",

@@ -1,10 +1,11 @@
 """Makes the pictures of docs/micro_cohorts.md, and prints the numbers its text quotes.
 
-Run from the repository's root: ``python docs/pictures/micro_cohorts/make.py`` (about five minutes, synthetic data only).
+Run from the repository's root: ``python docs/pictures/micro_cohorts/make.py`` (about five minutes, synthetic data).
 With ``--qusage FOLDER --org-db FILE --go-db FILE`` (see `clinical_assets.pathways.connectors` for where they come from)
 it also makes the pictures of the influenza cohorts.
 """
 
+# ruff: noqa: T201 (a script for a terminal)
 from __future__ import annotations
 
 import argparse
@@ -15,8 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
 from clinical_assets.pathways.ablation import ablation
 from clinical_assets.pathways.connectors import go_biological_process, influenza_challenge, influenza_vaccine
@@ -30,6 +30,8 @@ from clinical_assets.pathways.study import Budget, StudyResult, micro_cohort_stu
 from clinical_assets.pathways.subject_page import subject_page
 from clinical_assets.pathways.synthetic import CASE, synthetic_paired_cohort
 from clinical_assets.statistics.intervals import Estimate
+
+HERE = Path(__file__).resolve().parent
 
 
 def said(estimate: Estimate | None) -> str:
@@ -119,7 +121,8 @@ def synthetic() -> None:
     data = study_data(made.paired, scores, positive=CASE)
     budget = Budget()
     report(micro_cohort_study(data, budget=budget), data, (FOLD_CHANGE, PATHWAYS), budget, "", 20)
-    page = subject_page(made.paired, scores, made.sets, scores.subjects[0], n_genes=6)
+    case = made.paired.subjects[made.paired.labels.index(CASE)]
+    page = subject_page(made.paired, scores, made.sets, case, n_pathways=12, n_genes=6)
     (HERE / "subject_page.html").write_text(page, encoding="utf-8")
     print("subject_page.html written: photograph it with a browser, then delete it")
 
@@ -137,7 +140,7 @@ def influenza(qusage: Path, org_db: Path, go_db: Path) -> None:
         print(f"== {name}: {' '.join(paired.statements)} {sets.statement()}")
         describe(paired, sets, scores, positive)
         data = study_data(paired, scores, positive=positive)
-        budget = Budget(repeats=3, permutations=39, permuted=((PATHWAYS, "logistic regression"),))
+        budget = Budget(repeats=2, permuted=((PATHWAYS, "logistic regression"),))
         designs = (ONE_TRANSCRIPTOME, FOLD_CHANGE, PATHWAYS)
         report(micro_cohort_study(data, budget=budget), data, designs, budget, f"{name}_", 20)
 
