@@ -10,10 +10,12 @@ EXTRAS ?= data,data-gpl,dev
 # One thread a model and a table engine that knows the machine: threads that fight cost more than they give.
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore::UserWarning
-export DAGSTER_HOME ?= $(CURDIR)
+# All state has one place; Dagster's own lies below it, with this repository's configuration.
+export CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
+export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
 DEMO_COHORTS ?= heart_disease clinical_trial_dropout breast_cancer_diagnosis framingham_chd
 
-.PHONY: env demo test lint dev bench lock clean
+.PHONY: env home demo test lint dev bench lock clean
 
 env: $(VENV)/.ready
 
@@ -26,8 +28,12 @@ $(VENV)/.ready: requirements.lock pyproject.toml
 	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: env
-	@$(BIN)/clinical-assets materialize $(DEMO_COHORTS)
+home: env
+	@mkdir -p $(DAGSTER_HOME)
+	@test -e $(DAGSTER_HOME)/dagster.yaml || ln -s $(CURDIR)/dagster.yaml $(DAGSTER_HOME)/dagster.yaml
+
+demo: home
+	@$(BIN)/clinical-assets materialize $(DEMO_COHORTS) --job train_cohort
 	@$(BIN)/clinical-assets cohorts list
 	@echo
 	@echo 'The same runs, tables and plots in the browser: make dev, then http://127.0.0.1:3000'
@@ -41,8 +47,8 @@ lint: env
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
 
-dev: env
-	@$(BIN)/dagster dev --host 127.0.0.1 --port $${PORT:-3000}
+dev: home
+	@cd $(DAGSTER_HOME) && $(CURDIR)/$(BIN)/dagster dev -w $(CURDIR)/workspace.yaml --host 127.0.0.1 --port $${PORT:-3000}
 
 bench: env
 	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -12,13 +12,14 @@ warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
 from clinical_assets.assets import cohort_checks, cohorts, features, models  # noqa: E402
 from clinical_assets.assets.resources import Platform  # noqa: E402
+from clinical_assets.assets.tracking import MlflowTracking  # noqa: E402
 from clinical_assets.automation.jobs import JOBS  # noqa: E402
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules([cohorts, features, models]),
     asset_checks=cohort_checks.CHECKS,
     jobs=JOBS,
-    resources={"platform": Platform()},
+    resources={"platform": Platform(), "mlflow": MlflowTracking()},
     # One process a run: steps hand tables over through the warehouse, and a process of its own would cost each step
     # seconds of imports. Cohorts run side by side as runs.
     executor=dg.in_process_executor,

@@ -15,32 +15,39 @@ COHORT = "heart_disease"
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
+def definitions_with(platform: Platform) -> dg.Definitions:
+    """The project's definitions on another data folder or catalogue."""
+    return dg.Definitions(
+        assets=defs.assets,
+        asset_checks=defs.asset_checks,
+        jobs=defs.jobs,
+        resources={**(defs.resources or {}), "platform": platform},
+        executor=defs.executor,
+    )
+
+
 def run_job(instance: dg.DagsterInstance, platform: Platform, *assets: str) -> dg.ExecuteInProcessResult:
     """Run ``ingest_cohort``, or only some assets of it, for the cohort."""
-    return defs.resolve_job_def("ingest_cohort").execute_in_process(
-        partition_key=COHORT,
-        instance=instance,
-        resources={"platform": platform},
-        asset_selection=[dg.AssetKey(name) for name in assets] or None,
-        raise_on_error=False,
-        run_config=QUIET,
+    return (
+        definitions_with(platform)
+        .resolve_job_def("ingest_cohort")
+        .execute_in_process(
+            partition_key=COHORT,
+            instance=instance,
+            asset_selection=[dg.AssetKey(name) for name in assets] or None,
+            raise_on_error=False,
+            run_config=QUIET,
+        )
     )
 
 
-def run_check(
-    instance: dg.DagsterInstance, platform: Platform, key: dg.AssetCheckKey
-) -> tuple[dg.ExecuteInProcessResult, dg.AssetCheckEvaluation]:
+def run_check(instance: dg.DagsterInstance, platform: Platform, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
     """Run one check and nothing else."""
-    alone = defs.resolve_implicit_global_asset_job_def().get_subset(asset_check_selection={key}, asset_selection=set())
-    result = alone.execute_in_process(
-        partition_key=COHORT,
-        instance=instance,
-        resources={"platform": platform},
-        raise_on_error=False,
-        run_config=QUIET,
-    )
+    every = definitions_with(platform).resolve_implicit_global_asset_job_def()
+    alone = every.get_subset(asset_check_selection={key}, asset_selection=set())
+    result = alone.execute_in_process(partition_key=COHORT, instance=instance, raise_on_error=False, run_config=QUIET)
     (evaluation,) = result.get_asset_check_evaluations()
-    return result, evaluation
+    return evaluation
 
 
 def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:

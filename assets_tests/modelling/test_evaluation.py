@@ -115,6 +115,14 @@ def test_several_classes_have_their_own_measures_beside_those_of_the_action_risk
         assert grouped[name].value == pytest.approx(estimate.value, abs=1e-9), name
 
 
+def test_many_rows_get_the_closed_form_interval_of_the_precision_recall_area() -> None:
+    y, p = _world(51_000)
+    leave_out = frozenset({"ici", "curves"})
+    found = evaluate(y, p, decisions=DECISIONS, leave_out=leave_out, n_resamples=20).metrics["auprc"]
+    assert found.method == "logit"
+    assert found.value == pytest.approx(sklearn_metrics.average_precision_score(y, p))
+
+
 def test_the_threshold_range_is_walked_in_hundredths_with_its_ends() -> None:
     grid = threshold_grid(DECISIONS)
     assert (grid[0], grid[-1]) == DECISIONS.threshold_range

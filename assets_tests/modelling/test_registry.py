@@ -7,10 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -126,6 +127,26 @@ def test_processes_that_start_at_once_leave_one_run_each_and_no_lock_error(tmp_p
     store = mlflow_store.client(settings)
     assert {each.name for each in store.search_experiments()} == {"Default", "common", *cohorts}
     assert not (Path.cwd() / "mlruns").exists()
+
+
+def test_whoever_asks_at_the_same_moment_gets_the_same_run_candidate_and_version(
+    here: Settings, tmp_path: Path
+) -> None:
+    bundle = small_bundle(tmp_path / "one", "same_moment")
+    together = threading.Barrier(6)
+
+    def ask(_: int) -> tuple[str, tuple[str, ...], int]:
+        together.wait()
+        run = _run(here, "same_moment")
+        together.wait()
+        nested = run.record_candidates([Candidate("ridge", {"C": 1.0}, {"auroc": 0.7})])
+        together.wait()
+        return run.run_id, nested, register(bundle, run=run, **FACTS).version
+
+    with ThreadPoolExecutor(together.parties) as threads:
+        assert len(set(threads.map(ask, range(together.parties)))) == 1
+    assert len(_all(here, "same_moment")) == 2
+    assert len(versions(here, "same_moment")) == 1
 
 
 def test_a_dagster_run_has_one_run_whoever_asks_and_it_is_open_again(here: Settings) -> None:

@@ -132,8 +132,8 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
             pictures |= evidence.picture(missingness_picture(shares), "missing values")
             findings = connection.execute(
                 "SELECT table_name, column_name, rule, count(*) AS findings, min(_row) AS first_record, "
-                "arg_min(reason, _row) AS example, arg_min(cure, _row) AS cure FROM quarantine.findings GROUP BY ALL "
-                "ORDER BY findings DESC, table_name, column_name, rule LIMIT 50"
+                "any_value(reason ORDER BY _row) AS example, any_value(cure ORDER BY _row) AS cure "
+                "FROM quarantine.findings GROUP BY ALL ORDER BY findings DESC, table_name, column_name, rule LIMIT 50"
             ).pl()
     rows = [
         {

@@ -120,9 +120,7 @@ def preview(
     names = [column[0] for column in result.description or ()][:_PREVIEW_COLUMNS]
     shown = {"_row", *clear}
     records = [
-        dg.TableRecord(
-            {name: _cell(value) if name in shown else MASK for name, value in zip(names, row, strict=False)}
-        )
+        dg.TableRecord({name: _cell(value) if name in shown else MASK for name, value in zip(names, row, strict=False)})
         for row in result.fetchall()
     ]
     if not records:

@@ -16,8 +16,11 @@ import dagster as dg
 from clinical_assets.assets import evidence
 from clinical_assets.assets.partitions import COHORTS
 from clinical_assets.assets.resources import Cohort, Platform, told
+from clinical_assets.assets.tracking import MlflowTracking
 
 if TYPE_CHECKING:
+    from clinical_assets.modelling.mlflow_runs import TrackedRun
+    from clinical_assets.modelling.registry import Version
     from clinical_assets.modelling.report import Report
     from clinical_assets.modelling.result import TrainingResult
     from clinical_assets.modelling.trainings import Training
@@ -67,11 +70,14 @@ OWNERS = ["team:clinical-data-science"]
         ),
     ],
 )
-def risk_modelling(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult]:
+def risk_modelling(
+    context: dg.AssetExecutionContext, platform: Platform, mlflow: MlflowTracking
+) -> Iterator[dg.MaterializeResult]:
     """Look for leaks, compare candidates, fit and calibrate the winner, judge it, decide where to act."""
     cohort = platform.cohort(context.partition_key)
-    with told(), cohort.warehouse.exclusive():
+    with told(), cohort.warehouse.exclusive(), mlflow.run(context, cohort) as run:
         result, report, training = _train(context, cohort)
+        version = _record(run, result, report, training)
     identity = evidence.identity(cohort.spec)
     yield dg.MaterializeResult(
         asset_key="candidate_models",
@@ -93,6 +99,7 @@ def risk_modelling(context: dg.AssetExecutionContext, platform: Platform) -> Ite
         metadata={
             "bundle digest": training.bundle().digest,
             "bundle": dg.MetadataValue.path(str(training.folder / "bundle")),
+            "registered": f"{version.uri} (challenger)",
             "holdout": evidence.records_table(_metric_rows(report.results)),
             **{name: estimate.value for name, estimate in result.metrics.items()},
             **evidence.picture(report.pictures.get("calibration"), "calibration"),
@@ -188,6 +195,23 @@ def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[Training
     return result, report, training
 
 
+def _record(run: "TrackedRun", result: "TrainingResult", report: "Report", training: "Training") -> "Version":
+    """Leave candidates, measures, pictures and the bundle in MLflow; the bundle becomes the cohort's challenger."""
+    from clinical_assets.modelling.mlflow_training import record_training
+    from clinical_assets.modelling.registry import register
+
+    made = report.results["provenance"]
+    pictures = {f"pictures/{name}.png": content for name, content in report.pictures.items()}
+    record_training(run, result, spec_digest=made["spec_digest"], files=pictures)
+    return register(
+        training.bundle(),
+        run=run,
+        data_digest=made["data_digest"],
+        spec_digest=made["spec_digest"],
+        synthetic=result.synthetic,
+    )
+
+
 def _keep_tables(cohort: Cohort, result: "TrainingResult") -> None:
     """Every setting tried, and the scores that nobody may tune on again, beside the features they came from."""
     tables = {"trials": result.trials, "out_of_fold": result.out_of_fold, "holdout_scores": result.holdout_scores}
@@ -234,7 +258,7 @@ def _policy_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
     kinds={"markdown"},
     code_version="1",
 )
-def model_card(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+def model_card(context: dg.AssetExecutionContext, platform: Platform, mlflow: MlflowTracking) -> dg.MaterializeResult:
     """What a reviewer must know about the newest model: one card, as Markdown and JSON, with its pictures."""
     import base64
 
@@ -242,7 +266,7 @@ def model_card(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
     from clinical_assets.modelling.card import PICTURES, card_json, card_markdown
 
     cohort = platform.cohort(context.partition_key)
-    with told():
+    with told(), mlflow.run(context, cohort) as run:
         training = trainings.latest(cohort.settings, cohort.name)
         folder = training.report
         drawn = [name for name in PICTURES if (folder / f"{name}.png").exists()]
@@ -255,6 +279,7 @@ def model_card(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mate
             return f"data:image/png;base64,{base64.b64encode((folder / f'{name}.png').read_bytes()).decode()}"
 
         shown = card_markdown(cohort.spec, training.results, picture=embedded, pictures=drawn)
+        run.record_files({f"card/{name}": folder / name for name in ("model_card.md", "model_card.json")})
     return dg.MaterializeResult(
         data_version=dg.DataVersion(training.results["bundle_digest"]),
         metadata={

@@ -51,6 +51,7 @@ def _show(found: Mapping[str, Any]) -> None:
             for row in found["candidates"]
         ],
         title="\nCandidates, nested cross-validation (* selected)",
+        spare=("brier", "expected_cost"),
     )
     show_rows(
         [{"measure": name, "value (95 % interval)": _interval(row)} for name, row in found["metrics"].items()],
@@ -76,5 +77,5 @@ def _show(found: Mapping[str, Any]) -> None:
 def _interval(estimate: Mapping[str, Any] | None) -> str | None:
     if estimate is None or estimate["value"] is None:
         return None
-    low, high = ("inf" if end is None else f"{end:.3f}" for end in (estimate["ci_low"], estimate["ci_high"]))
-    return f"{estimate['value']:.3f} ({low} to {high})"
+    low, high = ("inf" if end is None else f"{end:z.3f}" for end in (estimate["ci_low"], estimate["ci_high"]))
+    return f"{estimate['value']:z.3f} ({low} to {high})"

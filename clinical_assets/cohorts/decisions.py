@@ -22,7 +22,7 @@ Criterion = Literal["expected_cost", "brier", "auroc", "ranked_probability_score
 class Search(Strict):
     """Budget of the hyperparameter search; everything is reproducible from ``seed``."""
 
-    trials: int = Field(default=12, ge=1, description="Settings tried per candidate inside each outer fold.")
+    trials: int = Field(default=12, ge=1, description="Settings tried per candidate and fold; slow ones get half.")
     inner_folds: int = Field(default=3, ge=2)
     outer_folds: int = Field(default=5, ge=2)
     seed: int = Field(default=20260101, ge=0)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 RATES = ("sensitivity", "specificity", "ppv", "npv", "f1", "alert_rate", "number_needed_to_evaluate")
+# Above this many rows resampling the precision-recall curve takes minutes and its closed-form interval is as good.
+MANY = 50_000
 UNDEFINED = "no row is on the side of the threshold that this rate divides by"
 
 
@@ -99,7 +101,11 @@ def evaluate(
     collected = _Collected()
     _ranking_and_calibration(collected, event, risk, groups=groups, seed=seed, n_resamples=n_resamples)
     if "auprc" not in leave_out:
-        collected.add("auprc", lambda: auprc(event, risk, groups=groups, n_resamples=n_resamples, seed=seed))
+        how: Literal["bootstrap", "logit"] = "bootstrap" if groups is not None or y.size <= MANY else "logit"
+        collected.add(
+            "auprc",
+            lambda: auprc(event, risk, groups=groups, interval=how, n_resamples=n_resamples, seed=seed),
+        )
     if "ici" not in leave_out:
         _indices(collected, event, risk, groups=groups, seed=seed)
     _benefit_and_rates(collected, event, risk, decisions=decisions, groups=groups, seed=seed, n_resamples=n_resamples)
