@@ -6,7 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
-EXTRAS ?= data,data-gpl,dev
+
 # One thread a model and a table engine that knows the machine: threads that fight cost more than they give.
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore::UserWarning

@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.settings import CATALOGUE, DATA, KEY, KEY_FILE, Settings
+from clinical_assets.settings import CATALOGUE, DATA, KEY, KEY_FILE, TRACKING_URI, Settings
+
+if TYPE_CHECKING:
+    from assets_tests.team_runs import SideBySide
 
 MINIMAL: dict[str, Any] = {
     "name": "small_cohort",
@@ -67,7 +70,7 @@ def small_spec(minimal: dict[str, Any]) -> CohortSpec:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose data folder is the test's own; the environment says the same."""
     monkeypatch.setenv(DATA, str(tmp_path / "data"))
-    for name in (CATALOGUE, KEY, KEY_FILE):
+    for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI):
         monkeypatch.delenv(name, raising=False)
     return Settings.from_environment()
 
@@ -84,3 +87,11 @@ def write_yaml(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
+    """A team's cohorts, materialised side by side: sound ones, broken ones, and one whose process was killed."""
+    from assets_tests.team_runs import launch_side_by_side
+
+    return launch_side_by_side(tmp_path_factory.mktemp("side_by_side"))

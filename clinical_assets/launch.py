@@ -183,7 +183,6 @@ def _run(cohort: str, job: str, run_id: str, assets: tuple[str, ...]) -> CohortR
         )
         failures = [event for event in result.all_events if event.is_step_failure]
         ends = failures or [event for event in result.all_events if event.is_run_failure]
-        error = _told(ends[0]) if ends else None
         checks = tuple(
             CheckFailure(
                 asset=evaluation.asset_key.to_user_string(),
@@ -199,15 +198,16 @@ def _run(cohort: str, job: str, run_id: str, assets: tuple[str, ...]) -> CohortR
         run_id=run_id,
         success=result.success,
         seconds=time.monotonic() - started,
-        error=error,
+        error=_told(ends[0], checks) if ends else None,
         failed_step=failures[0].step_key if failures else None,
         checks=checks,
     )
 
 
-def _told(event: dg.DagsterEvent) -> str:
+def _told(event: dg.DagsterEvent, checks: Sequence[CheckFailure]) -> str:
     """The words of a failure: what an asset or resource said of it, else the innermost exception without its stack."""
     import dagster as dg
+    from dagster._core.errors import DagsterAssetCheckFailedError
 
     if event.is_step_failure:
         said = event.step_failure_data.user_failure_data
@@ -220,6 +220,12 @@ def _told(event: dg.DagsterEvent) -> str:
         error = error.cause
     if error is None:
         return event.message or "the run failed"
+    if error.cls_name == DagsterAssetCheckFailedError.__name__:
+        broken = [check for check in checks if check.severity == "ERROR"]
+        words = [f"{check.asset} fails its check {check.check}: {check.description}" for check in broken]
+        return "\n".join(
+            [*words, "  Cure: the check shows what it counted in the run; what comes after it was not made."]
+        )
     return error.message.strip().removeprefix(f"{dg.Failure.__module__}.{dg.Failure.__name__}: ")
 
 

@@ -46,8 +46,16 @@ def test_the_variance_equals_that_of_simulated_correlated_genes(n: int, rho: flo
 
 def test_the_planted_correlation_is_estimated_also_behind_a_group_shift() -> None:
     made = synthetic_paired_cohort(
-        n_subjects=200, n_genes=2000, n_sets=30, n_planted=10, effect=1.0, penetrance=1.0, background=0.0,
-        correlation=0.15, layout="disjoint", seed=1,
+        n_subjects=200,
+        n_genes=2000,
+        n_sets=30,
+        n_planted=10,
+        effect=1.0,
+        penetrance=1.0,
+        background=0.0,
+        correlation=0.15,
+        layout="disjoint",
+        seed=1,
     )
     d, labels = made.paired.differences, made.paired.labels
     within = mean_intergene_correlation(d, made.sets, groups=[str(x) for x in labels])

@@ -40,11 +40,7 @@ def differences(draw: st.DrawFn, *, min_genes: int = 1, max_genes: int = 90) -> 
 
 def scipy_p(d: np.ndarray, *, zero_method: str, correction: bool, exact: bool) -> float:
     method = "exact" if exact else "approx"
-    return float(
-        wilcoxon(
-            d.astype(np.float64), zero_method=zero_method, correction=correction, method=method
-        ).pvalue
-    )
+    return float(wilcoxon(d.astype(np.float64), zero_method=zero_method, correction=correction, method=method).pvalue)
 
 
 @FAST
@@ -188,7 +184,10 @@ def test_empty_sets_and_all_zero_sets_have_no_p_and_zero_sums() -> None:
     for zeros in ("wilcox", "pratt"):
         for method in ("auto", "exact", "approx"):
             result = signed_rank(
-                d, [[], [0, 1], [2]], zero_method=zeros, method=method  # type: ignore[arg-type,list-item]
+                d,
+                [[], [0, 1], [2]],
+                zero_method=zeros,
+                method=method,  # type: ignore[arg-type,list-item]
             )
             assert np.isnan(result.p_value[0, :2]).all()
             assert np.isnan(result.z[0, :2]).all()

@@ -62,8 +62,15 @@ def no_record_is_lost(context: dg.AssetCheckExecutionContext, platform: Platform
                 [name, name],
             ).fetchone() or (0, 0, 0, 0)
             rows.append({"table": name, "raw": raw, "validated": validated, "refused": refused, "in both": both})
-    kept = all(row["raw"] == row["validated"] + row["refused"] and row["in both"] == 0 for row in rows)
-    return dg.AssetCheckResult(passed=kept, metadata={"counts": evidence.records_table(rows)})
+    wrong = [
+        f"table {row['table']}: {row['raw']} raw, {row['validated']} validated, {row['refused']} refused records, "
+        f"{row['in both']} of them both"
+        for row in rows
+        if row["raw"] != row["validated"] + row["refused"] or row["in both"]
+    ]
+    return dg.AssetCheckResult(
+        passed=not wrong, description="; ".join(wrong) or None, metadata={"counts": evidence.records_table(rows)}
+    )
 
 
 @dg.asset_check(asset="validated_records", partitions_def=COHORTS, blocking=True)
@@ -90,8 +97,15 @@ def refused_share_is_small(context: dg.AssetCheckExecutionContext, platform: Pla
                     "limit": table.refused_limit,
                 }
             )
-    passed = all(row["share"] is not None and row["share"] <= row["limit"] for row in rows)
-    return dg.AssetCheckResult(passed=passed, metadata={"shares": evidence.records_table(rows)})
+    wrong = [
+        f"table {row['table']}: "
+        + ("no records" if row["share"] is None else f"{row['share']:.1%} refused, {row['limit']:.1%} allowed")
+        for row in rows
+        if row["share"] is None or row["share"] > row["limit"]
+    ]
+    return dg.AssetCheckResult(
+        passed=not wrong, description="; ".join(wrong) or None, metadata={"shares": evidence.records_table(rows)}
+    )
 
 
 @dg.asset_check(asset="validated_records", partitions_def=COHORTS)
@@ -135,9 +149,10 @@ def outcome_has_every_class(context: dg.AssetCheckExecutionContext, platform: Pl
             ).rows()
         )
     rows = [{"class": label, "units": found.get(index, 0)} for index, label in enumerate(cohort.spec.target.classes)]
+    wrong = [f"no unit has the class {row['class']!r}" for row in rows if not row["units"]]
+    wrong += [f"{count} units have the unknown class {index}" for index, count in found.items() if index >= len(rows)]
     return dg.AssetCheckResult(
-        passed=all(row["units"] > 0 for row in rows) and set(found) <= set(range(len(rows))),
-        metadata={"classes": evidence.records_table(rows)},
+        passed=not wrong, description="; ".join(wrong) or None, metadata={"classes": evidence.records_table(rows)}
     )
 
 

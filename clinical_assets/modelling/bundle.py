@@ -2,8 +2,8 @@
 
 ``model.onnx`` goes from features to served risk; ``bundle.json`` holds everything a reader or a server must know;
 ``features.sql`` is the statement that makes the features; a booster, where there is one, is kept in its library's own
-text format for explanations. ``manifest.json`` lists every file with its SHA-256, and the bundle's digest is that of the
-list. What differs between two equal trainings (times, run ids) stands in ``run.json``, outside the digest.
+text format for explanations. ``manifest.json`` lists every file with its SHA-256, and the bundle's digest is that of
+the list. What differs between two equal trainings (times, run ids) stands in ``run.json``, outside the digest.
 """
 
 from __future__ import annotations

@@ -198,9 +198,7 @@ def _called(
     seed: int,
 ) -> NDArray[np.bool_]:
     """Fit on the training subjects and call the others."""
-    return np.asarray(
-        family.predict_one(configuration, table.x[train], y[train], table.x[test], seed=seed) > 0.5
-    )
+    return np.asarray(family.predict_one(configuration, table.x[train], y[train], table.x[test], seed=seed) > 0.5)
 
 
 def _study(table: Design, y: Labels, family: Family, n: int, seed: int) -> StudyAblation:
@@ -228,9 +226,7 @@ def _honest(
     progress: Progress | None,
 ) -> HonestAblation:
     rng = np.random.default_rng(seed)
-    splits = list(
-        outer_splits(y, outer=plan.outer, n_folds=plan.n_folds, repeats=plan.repeats, seed=seed)
-    )
+    splits = list(outer_splits(y, outer=plan.outer, n_folds=plan.n_folds, repeats=plan.repeats, seed=seed))
     seen = np.zeros(y.size)
     full, same, anew = np.zeros(y.size), np.zeros(y.size), np.zeros(y.size)
     random = np.zeros((n_random, y.size))

@@ -96,9 +96,7 @@ def gene_mapping(org_db: str | Path, *, source: IdentifierKind, to: IdentifierKi
     return {str(a): str(b) for a, b in rows}
 
 
-def influenza_challenge(
-    path: str | Path, *, hours: int = 77
-) -> tuple[ExpressionMatrix, pl.DataFrame]:
+def influenza_challenge(path: str | Path, *, hours: int = 77) -> tuple[ExpressionMatrix, pl.DataFrame]:
     """The influenza challenge cohort: 17 subjects, 9 symptomatic and 8 not, blood before and after inoculation.
 
     Parameters

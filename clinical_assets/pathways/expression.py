@@ -209,9 +209,7 @@ def map_identifiers(
     return replace(matrix, values=values, genes=genes, identifier_kind=to, statements=statements)
 
 
-def _recognise_scale(
-    values: NDArray[np.float64], stated: Scale | Literal["auto"], *, where: str
-) -> tuple[Scale, str]:
+def _recognise_scale(values: NDArray[np.float64], stated: Scale | Literal["auto"], *, where: str) -> tuple[Scale, str]:
     low, high = float(values.min()), float(values.max())
     whole = bool(np.all(values == np.round(values)))
     span = f"values {low:.4g} to {high:.4g}"

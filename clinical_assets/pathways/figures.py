@@ -176,9 +176,7 @@ def optimism_picture(result: StudyResult) -> bytes:
         axis.legend(fontsize=6, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axis.spines[["top", "right"]].set_visible(False)
     data = "SYNTHETIC data; " if result.synthetic else ""
-    figure.suptitle(
-        f"{data}{result.n} subjects, {result.nulls[0].study.permuted.size} permutations", fontsize=9
-    )
+    figure.suptitle(f"{data}{result.n} subjects, {result.nulls[0].study.permuted.size} permutations", fontsize=9)
     figure.subplots_adjust(left=0.1 / len(result.nulls), right=0.98, top=0.84, bottom=0.28)
     return _png(figure)
 

@@ -235,9 +235,7 @@ def measured_gene_sets(
     others: dict[int, list[str]] = {}
     chosen: list[tuple[str, str, NDArray[np.int64]]] = []
     small, large = [], []
-    for name, description, members in zip(
-        collection.names, collection.descriptions, collection.genes, strict=True
-    ):
+    for name, description, members in zip(collection.names, collection.descriptions, collection.genes, strict=True):
         found = np.array(sorted(place[g] for g in members if g in place), dtype=np.int64)
         if found.size < min_size:
             small.append(name)

@@ -128,9 +128,7 @@ def tmm_factors(counts: Floats, *, reference: int | None = None) -> Floats:
         raise NormalisationError("counts must be finite and not negative", cure="use raw counts")
     sizes = counts.sum(axis=0)
     if np.any(sizes <= 0):
-        raise NormalisationError(
-            f"sample column {int(np.argmin(sizes))} has no reads at all", cure="remove the sample"
-        )
+        raise NormalisationError(f"sample column {int(np.argmin(sizes))} has no reads at all", cure="remove the sample")
     expressed = counts[np.any(counts > 0, axis=1)]
     if reference is None:
         upper = np.quantile(expressed / sizes, 0.75, axis=0)
@@ -184,10 +182,7 @@ def pairs_to_log2(
         factors = tmm_factors(np.hstack([control, affected])).reshape(2, n_subjects).T
     else:
         factors = np.array(
-            [
-                tmm_factors(np.column_stack([control[:, i], affected[:, i]]), reference=0)
-                for i in range(n_subjects)
-            ]
+            [tmm_factors(np.column_stack([control[:, i], affected[:, i]]), reference=0) for i in range(n_subjects)]
         )
     out_control, out_affected = np.empty_like(control), np.empty_like(affected)
     for i in range(n_subjects):

@@ -158,9 +158,7 @@ def pair_samples(
     known = set(sheet["condition"])
     for condition in (control, affected):
         if condition not in known:
-            raise ExpressionError(
-                f"no sample has the condition {condition!r}", cure=f"choose from {sorted(known)}"
-            )
+            raise ExpressionError(f"no sample has the condition {condition!r}", cure=f"choose from {sorted(known)}")
     column_of = {s: i for i, s in enumerate(matrix.samples)}
     refused: list[RefusedSubject] = []
     rows: list[tuple[str, int, int, dict[str, object], dict[str, object]]] = []
@@ -182,7 +180,10 @@ def pair_samples(
     keep, filtered = _filter(matrix, raw, spec)
     half = len(rows)
     logs_control, logs_affected, factors = pairs_to_log2(
-        raw[keep][:, :half], raw[keep][:, half:], method=method, spec=spec  # type: ignore[arg-type]
+        raw[keep][:, :half],
+        raw[keep][:, half:],
+        method=method,
+        spec=spec,  # type: ignore[arg-type]
     )
     shift = np.median(logs_affected - logs_control, axis=0)
     if spec.centre:
@@ -309,5 +310,3 @@ def subject_rows(paired: PairedExpression, subjects: Sequence[str]) -> PairedExp
         library_sizes=paired.library_sizes[at],
         factors=None if paired.factors is None else paired.factors[at],
     )
-
-

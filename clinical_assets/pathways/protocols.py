@@ -196,9 +196,7 @@ def study_protocol(
     if np.unique(y[test]).size == 2:
         predicted = family.predict_one(best, design.x[train], y[train], design.x[test], seed=seed)
         held_out = performance(y[test], (predicted > 0.5).astype(np.float64))
-    return StudyProtocol(
-        best, performance(y[train], called), held_out, train, test, len(family.configurations)
-    )
+    return StudyProtocol(best, performance(y[train], called), held_out, train, test, len(family.configurations))
 
 
 def honest_protocol(

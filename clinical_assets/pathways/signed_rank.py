@@ -119,11 +119,7 @@ def signed_rank(
         raise SignedRankError(
             f"differences have type {d.dtype}", cure="give real numbers of at most 64 bits (float64 or float32)"
         )
-    index = (
-        gene_sets
-        if isinstance(gene_sets, MembershipIndex)
-        else membership_index(gene_sets, n_genes=d.shape[1])
-    )
+    index = gene_sets if isinstance(gene_sets, MembershipIndex) else membership_index(gene_sets, n_genes=d.shape[1])
     if index.n_genes != d.shape[1]:
         raise SignedRankError(
             f"the gene-set index was made for {index.n_genes} genes, the matrix has {d.shape[1]}",

@@ -241,9 +241,7 @@ def _null(data: StudyData, design: str, family: Family, plan: Budget, seed: int,
             data.y,
             permutations=plan.permutations,
             seed=seed + 1,
-            progress=lambda done: report(
-                f"permuted labels, {what}: {design}, {family.name}", done, plan.permutations
-            ),
+            progress=lambda done: report(f"permuted labels, {what}: {design}, {family.name}", done, plan.permutations),
         )
 
     study, honest = run("study's protocol", by_study), run("honest protocol", by_honest)

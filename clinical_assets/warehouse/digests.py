@@ -12,9 +12,9 @@ How a table becomes a digest
    Reals are written as the decimal number of their 64 IEEE 754 bits: as exact as the shortest decimal text that reads
    back the same, twice as quick, and not subject to how a version of DuckDB prints. -0.0 counts as 0.0, and every
    NaN as the same one, which is not NULL.
-3. Each row text is hashed with SHA-256, the row hashes are sorted, and header and hashes are hashed together. Sorting
-   keeps multiplicity, makes the order of rows and the number of threads irrelevant, and spills to disk when memory is
-   short.
+3. Each row text is hashed with SHA-256, the row hashes are sorted as hexadecimal text, and header and hashes are
+   hashed together. Sorting keeps multiplicity, makes the order of rows and the number of threads irrelevant, and
+   spills to disk when memory is short.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from clinical_assets.warehouse.sql_text import literal, quoted
 PREFIX = "sha256:"
 _FORMAT = "clinical_assets table digest, version 1"
 _ROWS_A_BATCH = 100_000
+_HEX_DIGITS = 64
 
 _INTEGERS = {
     *("tinyint", "smallint", "integer", "bigint", "hugeint", "bignum"),
@@ -82,14 +83,14 @@ def table_digest(connection: duckdb.DuckDBPyConnection, relation: str, *, exclud
     row = f"concat({', '.join(pieces)})" if pieces else "''"
     header = _canonical({"format": _FORMAT, "columns": {name: family for name, (family, _) in families.items()}})
     total = hashlib.sha256(f"{len(header)}:".encode() + header)
-    reader = connection.execute(
-        f"SELECT unhex(sha256({row})) AS row_hash FROM {relation} ORDER BY row_hash"
-    ).to_arrow_reader(_ROWS_A_BATCH)
+    reader = connection.execute(f"SELECT sha256({row}) AS row_hash FROM {relation} ORDER BY row_hash").to_arrow_reader(
+        _ROWS_A_BATCH
+    )
     for batch in reader:
         column = batch.column(0)
-        start = column.offset * total.digest_size
-        # The values of a binary column lie end to end in its last buffer.
-        total.update(column.buffers()[2][start : start + len(column) * total.digest_size])
+        start = column.offset * _HEX_DIGITS
+        # The texts of a column lie end to end in its last buffer.
+        total.update(column.buffers()[2][start : start + len(column) * _HEX_DIGITS])
     return PREFIX + total.hexdigest()
 
 

@@ -109,8 +109,8 @@ def report(
             f"{said(after.precision)}/{said(after.recall)}; {a.conclusion}: {a.verdict}"
         )
     save(f"{prefix}panel.png", precision_recall_panel(result, family="random forest", ablations=removed))
-    if result.nulls:
-        save(f"{prefix}optimism.png", optimism_picture(result))
+    if result.synthetic:
+        save("optimism.png", optimism_picture(result))
 
 
 def synthetic() -> None:
