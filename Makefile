@@ -11,9 +11,11 @@ UV_VERSION := 0.13.8
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore::UserWarning
 # All state has one place; Dagster's own lies below it, with this repository's configuration.
-export CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
+CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
+# Absolute, because the UI is started from Dagster's own folder.
+export CLINICAL_ASSETS_DATA := $(abspath $(CLINICAL_ASSETS_DATA))
 export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
-DEMO_COHORTS ?= heart_disease clinical_trial_dropout breast_cancer_diagnosis framingham_chd
+DEMO_COHORTS ?= heart_disease clinical_trial_dropout breast_cancer_diagnosis
 
 .PHONY: env home demo test lint dev bench lock clean
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
-from clinical_assets.settings import Settings
+from clinical_assets.errors import ClinicalAssetsError
+from clinical_assets.settings import DATA, Settings
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -67,22 +68,44 @@ def open_instance() -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that the UI shows: ``DAGSTER_HOME`` if set, else the ``dagster.yaml`` here or the shipped.
 
     State follows ``CLINICAL_ASSETS_DATA`` in every case but that of a ``DAGSTER_HOME`` with a storage of its own.
+
+    Raises
+    ------
+    ClinicalAssetsError
+        When the data folder cannot be written, or Dagster's files in it cannot be used any more.
     """
+    from sqlalchemy.exc import OperationalError
+
+    data = Settings.from_environment().data
+    home = data / "dagster"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ClinicalAssetsError(
+            f"The data folder {data} cannot be written: {error.strerror}.",
+            cure=f"Point {DATA} at a folder that this account may write.",
+        ) from error
+    try:
+        with _instance(home) as instance:
+            yield instance
+    except OperationalError as error:
+        raise ClinicalAssetsError(
+            f"Dagster's store of runs cannot be read or written: {error.orig}.",
+            cure=f"Free space on the disk of {data}, or end the process that holds the store, and run again.",
+        ) from error
+
+
+def _instance(home: Path) -> dg.DagsterInstance:
     import dagster as dg
     from dagster._core.instance.ref import InstanceRef
 
     if os.environ.get("DAGSTER_HOME"):
-        with dg.DagsterInstance.get() as instance:
-            yield instance
-        return
-    home = Settings.from_environment().data / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
+        return dg.DagsterInstance.get()
     here = Path.cwd()
     # Inside the package when installed, beside it in a checkout.
     shipped = _PACKAGE if (_PACKAGE / "dagster.yaml").exists() else _PACKAGE.parent
     config = here if (here / "dagster.yaml").exists() else shipped
-    with dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), config_dir=str(config))) as instance:
-        yield instance
+    return dg.DagsterInstance.from_ref(InstanceRef.from_dir(str(home), config_dir=str(config)))
 
 
 def materialize(
@@ -130,6 +153,8 @@ def materialize(
                 except BrokenProcessPool:
                     results[place] = _died(instance, cohort, run_id, time.monotonic() - started)
                     pool = _pool()
+                except ClinicalAssetsError as error:
+                    results[place] = _failed(cohort, run_id, time.monotonic() - started, str(error))
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -252,15 +277,17 @@ def _died(instance: dg.DagsterInstance, cohort: str, run_id: str, seconds: float
     run = instance.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         instance.report_run_failed(run, "The process that ran this cohort was killed.")
+    return _failed(
+        cohort,
+        run_id,
+        seconds,
+        "The process that ran this cohort was killed, most often because memory ran out. Tables keep their old "
+        "content.\n  Cure: lower CLINICAL_ASSETS_MEMORY or run fewer cohorts side by side with --workers 1.",
+    )
+
+
+def _failed(cohort: str, run_id: str, seconds: float, error: str) -> CohortRun:
+    """A run that ended outside of its steps."""
     return CohortRun(
-        cohort=cohort,
-        run_id=run_id,
-        success=False,
-        seconds=seconds,
-        error=(
-            "The process that ran this cohort was killed, most often because memory ran out. Tables keep their old "
-            "content.\n  Cure: lower CLINICAL_ASSETS_MEMORY or run fewer cohorts side by side with --workers 1."
-        ),
-        failed_step=None,
-        checks=(),
+        cohort=cohort, run_id=run_id, success=False, seconds=seconds, error=error, failed_step=None, checks=()
     )

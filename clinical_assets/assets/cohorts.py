@@ -47,7 +47,7 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
                     for column_name, column in table.columns.items()
                     if column_name not in confidential(table)
                 }
-                previews |= evidence.preview(connection, relations[name], clear=clear)
+                previews |= evidence.preview(connection, relations[name], clear=cohort.in_clear(clear))
     rows = [
         {
             "table": name,
@@ -123,7 +123,7 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
             for name, table in spec.tables.items():
                 relation = f'validated."{name}"'
                 shown = [column for column in table.columns if column not in confidential(table)]
-                previews |= evidence.preview(connection, relation, clear=shown)
+                previews |= evidence.preview(connection, relation, clear=cohort.in_clear(shown))
                 counted = missing_shares(connection, relation, shown)
                 shares |= {f"{name}.{column}": share for column, share in counted.items()}
                 pictures |= evidence.picture(

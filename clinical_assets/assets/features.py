@@ -37,7 +37,7 @@ def features(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materi
     with told(), cohort.warehouse.exclusive():
         built = build_features(spec, cohort.sql, cohort.warehouse)
         with cohort.warehouse.reader() as connection:
-            previews = evidence.preview(connection, "model.features", clear=built.feature_columns)
+            previews = evidence.preview(connection, "model.features", clear=cohort.in_clear(built.feature_columns))
             shares = missing_shares(connection, "model.features", built.feature_columns)
             distributions = distributions_picture(connection, "model.features", built.feature_columns)
     outcomes = [{"outcome": label, "units": count} for label, count in built.outcome_counts.items()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -55,6 +55,13 @@ class Cohort:
         from clinical_assets.warehouse.sql_project import SqlProject
 
         return SqlProject(self.catalogue.sql_folders, self.spec)
+
+    def in_clear(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Which of these columns may be shown with values in Dagster's event log.
+
+        None where the cohort's files are encrypted: the log is not.
+        """
+        return tuple(columns) if self.settings.master_key is None else ()
 
 
 class Platform(dg.ConfigurableResource):

@@ -76,7 +76,7 @@ def _packages() -> Iterator[Finding]:
 def _data_folder() -> Iterator[Finding]:
     data = context.settings().data
     place = next(folder for folder in (data, *data.parents) if folder.exists())
-    if not os.access(place, os.W_OK):
+    if not place.is_dir() or not os.access(place, os.W_OK):
         yield Finding("data folder", "fail", f"{data} cannot be written", "Set CLINICAL_ASSETS_DATA to one that can.")
         return
     free = shutil.disk_usage(place).free / 1e9

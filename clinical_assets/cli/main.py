@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 app.add_typer(cohorts.app, name="cohorts", help="What is described, what is there, what is wrong: list, show, check.")
 app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, run, test, lineage.")
-app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, snapshots, encrypt.")
+app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, restore, encrypt.")
 app.command("materialize")(materialize)
 app.command("results")(results)
 app.command("doctor")(doctor.doctor)
@@ -51,14 +51,27 @@ def main() -> None:
     except ClinicalAssetsError as error:
         if debug:
             raise
-        err.print(f"[bold red]Error:[/bold red] {_escaped(error.message)}")
-        if error.cure:
-            err.print(f"[bold]Cure:[/bold] {_escaped(error.cure)}")
+        _tell(error.message, error.cure)
         sys.exit(1)
     except BrokenPipeError:
         # The reader (head, less) has gone; that is not an error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A folder that cannot be written, a disk that is full: the machine's refusal, in its own words.
+        if debug or error.filename is None:
+            raise
+        _tell(
+            f"{error.filename}: {error.strerror}.",
+            "Let this account read and write it, free some space, or point CLINICAL_ASSETS_DATA elsewhere.",
+        )
+        sys.exit(1)
+
+
+def _tell(message: str, cure: str | None) -> None:
+    err.print(f"[bold red]Error:[/bold red] {_escaped(message)}")
+    if cure:
+        err.print(f"[bold]Cure:[/bold] {_escaped(cure)}")
 
 
 def _escaped(text: str) -> str:

@@ -8,6 +8,7 @@ import typer
 
 from clinical_assets.cli import context
 from clinical_assets.cli.output import cell, out, show_json, show_rows
+from clinical_assets.errors import WarehouseError
 
 if TYPE_CHECKING:
     from clinical_assets.warehouse.sql_tests import SqlTestResult
@@ -39,6 +40,10 @@ def run(cohort: Cohort, model: Model = None, as_json: Json = False) -> None:
     """Materialise one model as a table in the schema of its layer."""
     project = context.sql(cohort)
     warehouse = context.warehouse(cohort)
+    if not any(info.schema == "validated" for info in warehouse.tables()):
+        raise WarehouseError(
+            f"Cohort {cohort!r} has no validated records yet.", cure=f"Make them: clinical-assets materialize {cohort}"
+        )
     with warehouse.exclusive():
         built = project.run(warehouse, model or project.feature_model)
     row = {"table": built.name, "rows": built.rows, "seconds": round(built.seconds, 3)}

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from clinical_assets.pathways.expression import ExpressionError, ExpressionMatrix, IdentifierKind
+from clinical_assets.pathways.expression import ExpressionError, ExpressionMatrix, IdentifierKind, Scale
 from clinical_assets.pathways.gene_sets import Provenance
 from clinical_assets.pathways.normalisation import Floats, Normalisation, pairs_to_log2
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 #: A median difference over all genes, in log2 units, that is worth a word: half the pathways may lean with it.
 NOTABLE_SHIFT = 0.05
+_FOR_SCALE: dict[Scale, Literal["tmm", "log2", "none"]] = {"counts": "tmm", "linear": "log2", "log2": "none"}
 REQUIRED = ("sample", "subject", "condition")
 
 
@@ -173,7 +174,7 @@ def pair_samples(
         raise ExpressionError(f"no subject has both samples{first}", cure="check names in sheet and matrix")
 
     spec = normalisation or Normalisation()
-    method = {"counts": "tmm", "linear": "log2", "log2": "none"}[matrix.scale] if spec.method == "auto" else spec.method
+    method = _FOR_SCALE[matrix.scale] if spec.method == "auto" else spec.method
     _check_method(method, matrix)
     columns = [r[1] for r in rows] + [r[2] for r in rows]
     raw = matrix.values[:, columns]
@@ -183,7 +184,7 @@ def pair_samples(
         raw[keep][:, :half],
         raw[keep][:, half:],
         method=method,
-        spec=spec,  # type: ignore[arg-type]
+        spec=spec,
     )
     shift = np.median(logs_affected - logs_control, axis=0)
     if spec.centre:

@@ -100,7 +100,7 @@ def signed_rank(
     Notes
     -----
     Subjects are independent: a row's results do not change with the other rows. Work is spread over as many
-    threads as numba is allowed (``NUMBA_NUM_THREADS``). The first call in a process compiles for about a second.
+    threads as numba is allowed (``NUMBA_NUM_THREADS``). The first call in a process compiles for about two seconds.
 
     scipy's ``auto`` replaces the normal approximation by a permutation test for up to 13 genes with ties or
     zeros; this function keeps the normal approximation there.
