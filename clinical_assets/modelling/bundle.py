@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -218,10 +217,9 @@ class Bundle:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
+        # One thread a call: a single patient needs no more, and batches run several calls side by side.
+        options.intra_op_num_threads = 1
         options.log_severity_level = 3
-        # Threads that spin while they wait take the core from whoever else serves on this machine.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         return onnxruntime.InferenceSession(
             (self.folder / MODEL).read_bytes(), sess_options=options, providers=["CPUExecutionProvider"]
         )
@@ -330,7 +328,7 @@ def _numbers(frame: pl.DataFrame, names: tuple[str, ...]) -> FloatArray:
     wrong = [name for name in names if not (frame[name].dtype.is_numeric() or frame[name].dtype == pl.Boolean)]
     if wrong:
         raise BundleError(f"feature {wrong[0]} is no number.", cure="Make the features with the bundle's features.sql.")
-    return frame.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    return frame.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy(order="c")
 
 
 def _digest(files: Mapping[str, str]) -> str:
