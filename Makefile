@@ -15,7 +15,7 @@ CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
 # Absolute, because the UI is started from Dagster's own folder.
 export CLINICAL_ASSETS_DATA := $(abspath $(CLINICAL_ASSETS_DATA))
 export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
-DEMO_COHORTS ?= heart_disease clinical_trial_dropout breast_cancer_diagnosis
+DEMO_COHORTS ?= heart_disease clinical_trial_dropout
 
 .PHONY: env home demo test lint dev bench lock clean
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+
 import dagster as dg
+import pytest
 
 from assets_tests.assets.graphs import files_that_hold
 from assets_tests.team_cohorts import MARK, SUBJECTS
 from assets_tests.team_runs import BROKEN, EVENTLESS, KILLED, SOUND, SideBySide, digests
-from clinical_assets.launch import CohortRun, open_instance
+from clinical_assets.launch import CohortRun, materialize, open_instance
+from clinical_assets.settings import LOCK_PATIENCE, Settings
+from clinical_assets.warehouse.store import Warehouse
 
 
 def _run(side_by_side: SideBySide, cohort: str) -> CohortRun:
@@ -115,6 +120,21 @@ def test_nothing_is_written_outside_the_data_folder(side_by_side: SideBySide) ->
 def test_no_identifier_is_in_dagsters_files_whatever_failed(side_by_side: SideBySide) -> None:
     assert files_that_hold(side_by_side.data / "warehouse", MARK)
     assert files_that_hold(side_by_side.data / "dagster", MARK) == []
+
+
+def test_a_run_that_waits_too_long_for_its_cohort_names_who_holds_it(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(LOCK_PATIENCE, "0")
+    monkeypatch.delenv("DAGSTER_HOME", raising=False)
+    with Warehouse("heart_disease", settings).exclusive():
+        (run,) = materialize(["heart_disease"], job="ingest_cohort", workers=1, progress=lambda *_: None)
+    assert not run.success
+    assert run.error is not None
+    assert run.error.startswith(
+        f"Waited 0 s for cohort 'heart_disease'; process {os.getpid()} still holds it.\n  Cure:"
+    )
+    assert not Warehouse("heart_disease", settings).exists()
 
 
 def test_progress_names_the_steps_while_they_go_on(side_by_side: SideBySide) -> None:

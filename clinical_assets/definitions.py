@@ -10,14 +10,14 @@ import dagster as dg
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from clinical_assets.assets import cohort_checks, cohorts, features, models  # noqa: E402
+from clinical_assets.assets import cohort_checks, cohorts, features, micro_cohort_checks, micro_cohorts, models  # noqa: E402
 from clinical_assets.assets.resources import Platform  # noqa: E402
 from clinical_assets.assets.tracking import MlflowTracking  # noqa: E402
 from clinical_assets.automation.jobs import JOBS  # noqa: E402
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules([cohorts, features, models]),
-    asset_checks=cohort_checks.CHECKS,
+    assets=dg.load_assets_from_modules([cohorts, features, models, micro_cohorts]),
+    asset_checks=[*cohort_checks.CHECKS, *micro_cohort_checks.CHECKS],
     jobs=JOBS,
     resources={"platform": Platform(), "mlflow": MlflowTracking()},
     # One process a run: steps hand tables over through the warehouse, and a process of its own would cost each step

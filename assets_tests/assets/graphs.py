@@ -43,8 +43,8 @@ def run_job(instance: dg.DagsterInstance, platform: Platform, *assets: str) -> d
 
 def run_check(instance: dg.DagsterInstance, platform: Platform, key: dg.AssetCheckKey) -> dg.AssetCheckEvaluation:
     """Run one check and nothing else."""
-    every = definitions_with(platform).resolve_implicit_global_asset_job_def()
-    alone = every.get_subset(asset_check_selection={key}, asset_selection=set())
+    job = definitions_with(platform).resolve_job_def("ingest_cohort")
+    alone = job.get_subset(asset_check_selection={key}, asset_selection=set())
     result = alone.execute_in_process(partition_key=COHORT, instance=instance, raise_on_error=False, run_config=QUIET)
     (evaluation,) = result.get_asset_check_evaluations()
     return evaluation

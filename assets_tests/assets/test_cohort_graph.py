@@ -191,18 +191,36 @@ def test_a_check_that_is_run_alone_sees_what_was_changed_by_hand(ward: Graph, as
     assert [record.status.value for record in records] == ["FAILED"]
 
 
+def test_a_line_that_could_not_be_read_counts_among_all_records_and_among_the_refused(ward: Graph) -> None:
+    """Of 181 visits one is refused and ten in a hundred may be: 18 unreadable lines more are 19 of 199."""
+    key = dg.AssetCheckKey(dg.AssetKey("validated_records"), "refused_share_is_small")
+    before = ward.warehouse_file.read_bytes()
+    verdicts = []
+    try:
+        for lines in (18, 3):
+            with ward.platform.cohort(COHORT).warehouse.writer() as connection:
+                connection.execute(f"INSERT INTO quarantine.records SELECT 'visits', NULL, '{{}}' FROM range({lines})")
+            verdicts.append(run_check(ward.instance, ward.platform, key))
+    finally:
+        ward.warehouse_file.write_bytes(before)
+    assert [verdict.passed for verdict in verdicts] == [True, False]
+    assert verdicts[1].description == "table visits: 10.9% refused, 10.0% allowed"
+
+
 def test_a_damaged_snapshot_fails_its_check_with_the_cure(ward: Graph) -> None:
     (snapshot,) = (ward.folder / "data" / "snapshots" / COHORT / "visits").glob("*.parquet")
     before = snapshot.read_bytes()
     key = dg.AssetCheckKey(dg.AssetKey("raw_records"), "snapshot_is_restorable")
+    manifest = snapshot.with_suffix(".json")
+    told = manifest.read_bytes()
     try:
         snapshot.write_bytes(before[:-100] + bytes(100))
         damaged = run_check(ward.instance, ward.platform, key)
-        snapshot.with_suffix(".json").rename(snapshot.with_suffix(".gone"))
+        manifest.unlink()
         missing = run_check(ward.instance, ward.platform, key)
     finally:
         snapshot.write_bytes(before)
-        snapshot.with_suffix(".gone").rename(snapshot.with_suffix(".json"))
+        manifest.write_bytes(told)
     assert not damaged.passed
     assert "its bytes have changed" in (damaged.description or "")
     assert "Cure: Restore the file from a backup" in (damaged.description or "")

@@ -93,6 +93,16 @@ class TestCohorts:
         assert SOUND in told
         assert "not materialised yet" in told
 
+    def test_one_wrong_description_does_not_hide_the_others(self, shell: Shell, tmp_path: Path) -> None:
+        (tmp_path / "ward_wrong.yaml").write_text("name: ward_wrong\ntitel: Wrong\n")
+        shell.patch.setenv("CLINICAL_ASSETS_CATALOGUE", str(tmp_path))
+        rows = {row["cohort"]: row["error"] for row in shell("cohorts", "list", "--json").json()}
+        assert "ward_wrong.yaml:2: titel: unknown key" in rows["ward_wrong"]
+        assert rows[REAL] is None
+        said = shell("cohorts", "list")
+        assert REAL in said.out
+        assert "wrong ward_wrong: `clinical-assets cohorts check ward_wrong` says why." in said.err
+
     def test_show_tells_what_the_cohort_is_for_and_that_it_is_made_up(self, shell: Shell) -> None:
         told = shell("cohorts", "show", SOUND).out
         for words in ("SYNTHETIC RECORDS", "One week after admission.", "height_m", "Nobody was ill."):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,6 +190,25 @@ def test_no_pickle_is_written_or_loaded_on_the_way_to_serving(tmp_path: Path, na
     assert {path.suffix for path in folder.iterdir()} <= {".onnx", ".json", ".sql", ".txt"}
     opcodes_of_pickle = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
     assert not any(path.read_bytes().startswith(opcodes_of_pickle) for path in folder.iterdir())
+
+
+def test_scoring_writes_nothing_outside_and_reports_to_nobody(ridge, tmp_path: Path) -> None:
+    home, temporary = tmp_path / "home", tmp_path / "temporary"
+    home.mkdir()
+    temporary.mkdir()
+    code = (
+        "import sys; from pathlib import Path; import numpy as np; "
+        "from clinical_assets.modelling.bundle import Bundle; "
+        "bundle = Bundle.load(Path(sys.argv[1])); bundle.score(np.zeros((1, 8)))"
+    )
+    environment = {
+        "HOME": str(home),
+        "TMPDIR": str(temporary),
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path.cwd()),
+    }
+    subprocess.run([sys.executable, "-c", code, str(ridge[0].folder)], check=True, env=environment)
+    assert [str(path) for folder in (home, temporary) for path in folder.rglob("*")] == []
 
 
 def test_the_description_is_plain_json_with_everything_a_server_needs(ridge: tuple[Bundle, np.ndarray]) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from clinical_assets.cohorts.paired import PairedCohortSpec
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column
 
@@ -146,7 +147,7 @@ def records_table(rows: Sequence[Mapping[str, Any]]) -> dg.MetadataValue | None:
     return dg.MetadataValue.table(records=records, schema=schema)
 
 
-def identity(spec: CohortSpec) -> dict[str, Any]:
+def identity(spec: CohortSpec | PairedCohortSpec) -> dict[str, Any]:
     """What every materialisation says first: whether the records are real, and under which licence."""
     label = "SYNTHETIC: made by a generator, not patients" if spec.synthetic else "real records"
     return {"records are": label, "licence": spec.data.licence, "cohort owner": spec.owner.team}

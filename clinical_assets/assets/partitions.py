@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import dagster as dg
 
+from clinical_assets.cohorts.paired import paired_catalogue
 from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.settings import Settings
 
-COHORTS = dg.StaticPartitionsDefinition(list(Catalogue.from_settings(Settings.from_environment()).names()))
+_CATALOGUE = Catalogue.from_settings(Settings.from_environment())
+
+COHORTS = dg.StaticPartitionsDefinition(list(_CATALOGUE.names()))
+#: Micro-cohorts have assets of their own.
+PAIRED = dg.StaticPartitionsDefinition(list(paired_catalogue(_CATALOGUE.folders).names()))

@@ -16,4 +16,10 @@ train_cohort = dg.define_asset_job(
     description="From the source to a risk model with its card, for one cohort.",
 )
 
-JOBS = [ingest_cohort, train_cohort]
+study_micro_cohort = dg.define_asset_job(
+    name="study_micro_cohort",
+    selection=dg.AssetSelection.groups("micro_cohorts"),
+    description="From paired samples to pathway scores, pages of subjects, study and ablation, for one micro-cohort.",
+)
+
+JOBS = [ingest_cohort, train_cohort, study_micro_cohort]

@@ -22,16 +22,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list")
 def list_cohorts(as_json: Json = False) -> None:
     """Every cohort with its size, events and freshness, as far as it has been materialised."""
-    rows = []
-    for name in context.catalogue().names():
-        spec = context.catalogue().spec(name)
-        row: dict[str, Any] = {
-            "cohort": name,
-            "disease": spec.disease.name,
-            "records": "synthetic" if spec.synthetic else "real",
-            **_overview(name),
-        }
-        rows.append(row)
+    rows = [{"cohort": name, **_description(name), **_overview(name)} for name in context.catalogue().names()]
     if as_json:
         show_json(rows)
         return
@@ -51,6 +42,18 @@ def list_cohorts(as_json: Json = False) -> None:
     show_rows(shown, empty="no cohort is described", spare=("disease", "ingested", "refused"))
     if any(row["units"] is None for row in rows):
         out.print("[dim]- : not materialised yet; `clinical-assets materialize COHORT` does it.[/dim]")
+    for row in rows:
+        if row["error"]:
+            err.print(f"[red]wrong[/red] {row['cohort']}: `clinical-assets cohorts check {row['cohort']}` says why.")
+
+
+def _description(name: str) -> dict[str, Any]:
+    """What the description says in short; one that is wrong must not hide the others."""
+    try:
+        spec = context.catalogue().spec(name)
+    except SpecError as error:
+        return {"disease": None, "records": None, "error": str(error)}
+    return {"disease": spec.disease.name, "records": "synthetic" if spec.synthetic else "real", "error": None}
 
 
 def _overview(name: str) -> dict[str, Any]:

@@ -11,14 +11,18 @@ from rich.markup import escape
 
 from clinical_assets.cli import context
 from clinical_assets.cli.output import err, out, show_json, show_rows
+from clinical_assets.cohorts.paired import paired_catalogue
 
 if TYPE_CHECKING:
     from clinical_assets.launch import CohortRun, StepState
 
+#: The job of micro-cohorts, which have a catalogue of their own.
+PAIRED_JOB = "study_micro_cohort"
+
 
 def materialize(
     cohorts: Annotated[list[str] | None, typer.Argument(help="Names of cohorts.")] = None,
-    every: Annotated[bool, typer.Option("--all", help="Every cohort of the catalogue.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Every cohort of the catalogue that the job is for.")] = False,
     job: Annotated[str, typer.Option(help="Job to run for each cohort.")] = "ingest_cohort",
     select: Annotated[
         list[str] | None, typer.Option(help="Only this asset of the job; may be given several times.")
@@ -32,9 +36,15 @@ def materialize(
     """
     if every == bool(cohorts):
         raise typer.BadParameter("name cohorts, or give --all")
-    names = list(dict.fromkeys(cohorts or context.catalogue().names()))
-    for name in names:
-        context.catalogue().entry(name)
+    if job == PAIRED_JOB:
+        paired = paired_catalogue(context.catalogue().folders)
+        names = list(dict.fromkeys(cohorts or paired.names()))
+        for name in names:
+            paired.path(name)
+    else:
+        names = list(dict.fromkeys(cohorts or context.catalogue().names()))
+        for name in names:
+            context.catalogue().entry(name)
     assets = _known(job, select or [])
     from clinical_assets.launch import materialize as launch
 

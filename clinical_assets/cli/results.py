@@ -77,5 +77,5 @@ def _show(found: Mapping[str, Any]) -> None:
 def _interval(estimate: Mapping[str, Any] | None) -> str | None:
     if estimate is None or estimate["value"] is None:
         return None
-    low, high = ("inf" if end is None else f"{end:z.3f}" for end in (estimate["ci_low"], estimate["ci_high"]))
+    low, high = ("unbounded" if end is None else f"{end:z.3f}" for end in (estimate["ci_low"], estimate["ci_high"]))
     return f"{estimate['value']:z.3f} ({low} to {high})"

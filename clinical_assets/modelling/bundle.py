@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -214,6 +215,8 @@ class Bundle:
 
     @cached_property
     def _session(self) -> Any:
+        # Before the import: afterwards it has written to HOME, and its collector can no longer be switched off.
+        os.environ["ORT_DISABLE_TELEMETRY"] = "1"
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -264,8 +264,8 @@ def _origin(results: Mapping[str, Any]) -> str:
 def _interval(estimate: Mapping[str, Any] | None) -> str:
     if estimate is None or estimate["value"] is None:
         return "-"
-    low, high = (("∞" if end is None else f"{end:.3f}") for end in (estimate["ci_low"], estimate["ci_high"]))
-    return f"{estimate['value']:.3f} ({low} to {high})"
+    low, high = (("unbounded" if end is None else f"{end:z.3f}") for end in (estimate["ci_low"], estimate["ci_high"]))
+    return f"{estimate['value']:z.3f} ({low} to {high})"
 
 
 def _table(rows: Sequence[Mapping[str, Any]]) -> str:

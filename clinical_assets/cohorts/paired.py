@@ -1,0 +1,298 @@
+"""The description of a micro-cohort: two transcriptomes of each subject, gene sets, and what is made of them.
+
+What belongs here: the model of a paired cohort, and which ones exist. Descriptions lie in ``paired/*.yaml`` below each
+folder of the catalogue; team folders come before the shipped one, and the first that knows a name wins. Paths in a
+description start at its own folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from clinical_assets.cohorts.base import Name, Strict
+from clinical_assets.cohorts.spec import DataDescription, Disease, Owner
+from clinical_assets.cohorts.yaml_lines import parse, read_yaml
+from clinical_assets.errors import SpecError
+
+FOLDER = "paired"
+FamilyName = Literal["random_forest", "logistic_regression", "gradient_booster"]
+DesignName = Literal["one_transcriptome", "log2_fold_change", "pathways", "combination"]
+#: What the generator calls its conditions and labels.
+SYNTHETIC_CONDITIONS = ("before", "after")
+SYNTHETIC_LABELS = ("symptomatic", "asymptomatic")
+
+
+class MatrixFile(Strict):
+    """A gene x sample matrix (CSV, TSV, Parquet, h5ad) and its sample sheet."""
+
+    kind: Literal["file"]
+    matrix: str = Field(min_length=1)
+    samples: str = Field(min_length=1, description="Sample sheet: sample, subject, condition, label, batch, ...")
+    gene_column: str | None = None
+    identifiers: Literal["auto", "symbol", "entrez", "ensembl"] = "auto"
+    scale: Literal["auto", "counts", "linear", "log2"] = "auto"
+    duplicates: Literal["refuse", "sum", "mean", "highest_mean"] = "refuse"
+
+
+class InfluenzaFile(Strict):
+    """One of the two influenza data files of the R package qusage."""
+
+    kind: Literal["influenza"]
+    path: str = Field(min_length=1)
+    study: Literal["challenge", "vaccine"]
+    hours: int | None = Field(default=None, gt=0, description="Later time of the challenge; 77 by default.")
+
+    @model_validator(mode="after")
+    def _hours_of_the_challenge(self) -> Self:
+        if self.study == "vaccine" and self.hours is not None:
+            raise ValueError("hours belong to the challenge; the vaccine study has day 0 and day 7")
+        return self
+
+
+class SyntheticPairs(Strict):
+    """Parameters of the generator, as in ``pathways.synthetic.synthetic_paired_cohort``; effect and noise in log2."""
+
+    kind: Literal["synthetic"]
+    seed: int = Field(ge=0)
+    n_subjects: int = Field(default=20, ge=4, le=1000)
+    n_genes: int = Field(default=600, ge=50, le=50_000)
+    n_sets: int = Field(default=40, ge=1, le=10_000)
+    n_planted: int = Field(default=6, ge=0)
+    effect: float = Field(default=0.6, ge=0)
+    penetrance: float = Field(default=0.9, ge=0, le=1)
+    background: float = Field(default=0.05, ge=0, le=1)
+    noise: float = Field(default=1.0, gt=0)
+    correlation: float = Field(default=0.0, ge=0, lt=1)
+
+
+Expression = Annotated[MatrixFile | InfluenzaFile | SyntheticPairs, Field(discriminator="kind")]
+
+
+class Conditions(Strict):
+    """What the two samples of a subject are called in the sample sheet."""
+
+    control: str = Field(min_length=1)
+    affected: str = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _differ(self) -> Self:
+        if self.control == self.affected:
+            raise ValueError(f"control and affected are both {self.control!r}")
+        return self
+
+
+class NormalisationOptions(Strict):
+    """How the matrix becomes log2 values, as in ``pathways.normalisation.Normalisation``."""
+
+    method: Literal["auto", "tmm", "log2", "none"] = "auto"
+    reference: Literal["own_control", "cohort"] = "own_control"
+    offset: float = Field(default=1.0, gt=0)
+    prior_count: float = Field(default=2.0, gt=0)
+    min_level: float | Literal["auto"] | None = "auto"
+    min_share: float = Field(default=0.5, ge=0, le=1)
+    centre: bool = False
+
+
+class GmtFile(Strict):
+    """Gene sets of a GMT file."""
+
+    kind: Literal["gmt"]
+    path: str = Field(min_length=1)
+    version: str | None = Field(default=None, description="Release of the collection; GMT files do not say it.")
+
+
+class GoDatabase(Strict):
+    """GO Biological Process from Bioconductor's annotation databases."""
+
+    kind: Literal["go_bp"]
+    org_db: str = Field(min_length=1)
+    go_db: str | None = None
+
+
+class SyntheticSets(Strict):
+    """The sets that the generator made along with the expression."""
+
+    kind: Literal["synthetic"]
+
+
+GeneSets = Annotated[GmtFile | GoDatabase | SyntheticSets, Field(discriminator="kind")]
+
+
+class SizeLimits(Strict):
+    """Limits on the measured genes of a set, both included."""
+
+    smallest: int = Field(default=15, ge=1)
+    largest: int = Field(default=500, ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.smallest > self.largest:
+            raise ValueError(f"smallest {self.smallest} is above largest {self.largest}")
+        return self
+
+
+class Scoring(Strict):
+    """The signed-rank test and what counts as dysregulated."""
+
+    zero_method: Literal["wilcox", "pratt"] = "wilcox"
+    correction: bool = True
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    decide_on: Literal["p", "fdr"] = "p"
+
+
+class AblationPlan(Strict):
+    """Which designs lose their top features, and how large the null of random removal is."""
+
+    designs: tuple[DesignName, ...] = Field(default=("pathways",), min_length=1)
+    family: FamilyName = "random_forest"
+    remove: int = Field(default=20, ge=1)
+    random_removals: int = Field(default=19, ge=1)
+
+
+class StudyPlan(Strict):
+    """How much computing the study may cost; the default takes less than a minute for 20 subjects and 600 genes.
+
+    ``permutations`` are run through the whole of both protocols for ``permuted_family`` on the pathways; 0 runs none.
+    """
+
+    sweep: Literal["small", "full"] = "small"
+    families: tuple[FamilyName, ...] = Field(
+        default=("random_forest", "logistic_regression", "gradient_booster"), min_length=1
+    )
+    outer: Literal["folds", "leave_one_out"] = "folds"
+    folds: int = Field(default=5, ge=2)
+    repeats: int = Field(default=1, ge=1)
+    inner_folds: int = Field(default=3, ge=2)
+    permutations: int = Field(default=19, ge=0)
+    permuted_family: FamilyName = "logistic_regression"
+    ablation: AblationPlan = AblationPlan()
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _families_are_there(self) -> Self:
+        if len(set(self.families)) != len(self.families):
+            raise ValueError("a family is named twice")
+        wanted = {self.ablation.family} | ({self.permuted_family} if self.permutations else set())
+        missing = sorted(wanted - set(self.families))
+        if missing:
+            raise ValueError(f"{missing[0]!r} is permuted or ablated, but is not among the families")
+        return self
+
+
+class PairedCohortSpec(Strict):
+    """A micro-cohort: a partition of the assets that score pathways in single subjects."""
+
+    name: Name
+    title: str = Field(min_length=1)
+    disease: Disease
+    intended_use: str = Field(min_length=1)
+    not_for: str = Field(min_length=1, description="Uses for which the findings must not be taken.")
+    owner: Owner
+    data: DataDescription
+    expression: Expression
+    conditions: Conditions
+    positive: str = Field(min_length=1, description="Label that precision and recall are about.")
+    normalisation: NormalisationOptions = NormalisationOptions()
+    gene_sets: GeneSets
+    sizes: SizeLimits = SizeLimits()
+    scoring: Scoring = Scoring()
+    study: StudyPlan = StudyPlan()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        made_up = self.expression.kind == "synthetic"
+        if self.gene_sets.kind == "synthetic" and not made_up:
+            raise ValueError("synthetic gene sets hold synthetic genes: give a GMT file or a GO database")
+        if not made_up:
+            return self
+        if self.data.kind == "real":
+            raise ValueError("a cohort with synthetic expression cannot be described as real data")
+        if (self.conditions.control, self.conditions.affected) != SYNTHETIC_CONDITIONS:
+            raise ValueError("the generator's conditions are control: before, affected: after")
+        if self.positive not in SYNTHETIC_LABELS:
+            raise ValueError(f"the generator's labels are {' and '.join(SYNTHETIC_LABELS)}, not {self.positive!r}")
+        if "normalisation" in self.model_fields_set:
+            raise ValueError("synthetic expression comes as log2 values: remove normalisation")
+        return self
+
+    @property
+    def synthetic(self) -> bool:
+        """True when the records were made by a generator."""
+        return self.data.kind == "synthetic"
+
+
+@dataclass(frozen=True)
+class PairedCatalogue:
+    """The paired cohorts below some catalogue folders.
+
+    Attributes
+    ----------
+    folders : tuple of Path
+        Catalogue folders, searched in order.
+    """
+
+    folders: tuple[Path, ...]
+
+    @functools.cached_property
+    def paths(self) -> dict[str, Path]:
+        """The description of every paired cohort by name, sorted."""
+        found: dict[str, Path] = {}
+        for folder in self.folders:
+            for path in sorted((folder / FOLDER).glob("*.yaml")):
+                found.setdefault(path.stem, path)
+        return dict(sorted(found.items()))
+
+    def names(self) -> tuple[str, ...]:
+        """Names of all paired cohorts, sorted; no description is read."""
+        return tuple(self.paths)
+
+    def path(self, name: str) -> Path:
+        """Where ``name`` is described.
+
+        Raises
+        ------
+        SpecError
+            When no folder knows the name; near names are offered.
+        """
+        if name not in self.paths:
+            near = difflib.get_close_matches(name, self.paths, n=3)
+            looked = ", ".join(str(folder / FOLDER) for folder in self.folders)
+            raise SpecError(
+                f"No paired cohort is called {name!r}; looked in {looked}.",
+                cure=f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(self.paths) or 'none'}.",
+            )
+        return self.paths[name]
+
+    def spec(self, name: str) -> PairedCohortSpec:
+        """The checked description of ``name``; raises `SpecError` when it is unknown or wrong."""
+        return load(self.path(name))
+
+
+def paired_catalogue(folders: Sequence[Path]) -> PairedCatalogue:
+    """The paired cohorts below these catalogue folders, the first folder that knows a name winning."""
+    return PairedCatalogue(tuple(folders))
+
+
+def load(path: Path) -> PairedCohortSpec:
+    """Read and check the description of one paired cohort.
+
+    Raises
+    ------
+    SpecError
+        Naming file, line, key and cure of everything that is wrong.
+    """
+    document = read_yaml(path)
+    spec = parse(PairedCohortSpec, document, noun="description of a paired cohort")
+    if spec.name != path.stem:
+        raise SpecError(
+            f"{path}:{document.line(('name',))}: name: the cohort is called {spec.name!r} but the file {path.name!r}.",
+            cure=f"Rename the file to {spec.name}.yaml or the cohort to {path.stem}.",
+        )
+    return spec
