@@ -7,7 +7,6 @@ work of ``clinical_assets.modelling``.
 """
 
 import json
-import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +146,6 @@ def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[Training
             table,
             spec,
             progress=lambda what, done, of: context.log.info(f"{what}: {done} of {of}"),
-            workers=int(os.environ.get("CLINICAL_ASSETS_WORKERS") or 2),
             raw_frame=raw,
             lineage=cohort.sql.lineage(cohort.sql.feature_model),
         )
