@@ -58,7 +58,7 @@ bench: env
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --extra data --extra data-gpl --extra rdata --extra dev \
+		--no-emit-find-links --no-annotate --no-header --extra data --extra data-gpl --extra rdata --extra postgres --extra audit --extra sentry --extra dev \
 		pyproject.toml -o requirements.lock
 
 clean:

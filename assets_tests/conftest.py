@@ -11,7 +11,17 @@ import pytest
 import yaml
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.settings import CATALOGUE, DATA, KEY, KEY_FILE, TRACKING_URI, Settings
+from clinical_assets.settings import (
+    ACTOR,
+    CATALOGUE,
+    DATA,
+    KEY,
+    KEY_FILE,
+    KEYS,
+    RECORDS_URI,
+    TRACKING_URI,
+    Settings,
+)
 
 if TYPE_CHECKING:
     from assets_tests.team_runs import SideBySide
@@ -70,7 +80,7 @@ def small_spec(minimal: dict[str, Any]) -> CohortSpec:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose data folder is the test's own; the environment says the same."""
     monkeypatch.setenv(DATA, str(tmp_path / "data"))
-    for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI):
+    for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI, RECORDS_URI, KEYS, ACTOR):
         monkeypatch.delenv(name, raising=False)
     return Settings.from_environment()
 

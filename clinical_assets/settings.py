@@ -22,6 +22,13 @@ THREADS = "CLINICAL_ASSETS_THREADS"
 LOCK_PATIENCE = "CLINICAL_ASSETS_LOCK_PATIENCE_S"
 OFFLINE = "CLINICAL_ASSETS_OFFLINE"
 TRACKING_URI = "CLINICAL_ASSETS_TRACKING_URI"
+RECORDS_URI = "CLINICAL_ASSETS_RECORDS_URI"
+KEYS = "CLINICAL_ASSETS_KEYS"
+ACTOR = "CLINICAL_ASSETS_ACTOR"
+ADVISORIES = "CLINICAL_ASSETS_ADVISORIES"
+ALERT_URLS = "CLINICAL_ASSETS_ALERT_URLS"
+ALERT_SECRET = "CLINICAL_ASSETS_ALERT_SECRET"
+SENTRY_DSN = "CLINICAL_ASSETS_SENTRY_DSN"
 
 Number = TypeVar("Number", int, float)
 
@@ -48,6 +55,23 @@ class Settings:
         True forbids every download, so that a missing file is refused at once.
     tracking_uri : str or None
         Address of an MLflow tracking server (or database); None keeps runs and models in the data folder.
+    records_uri : str or None
+        SQLAlchemy address of the database of records (signatures, verdicts, audit ledger); None keeps them in SQLite
+        in the data folder.
+    keys_folder : Path or None
+        Folder of pseudonym keys and of the ledger's anchors, apart from the data: whoever copies the data folder has
+        neither. By default beside it, ``<data>-keys``.
+    actor : str or None
+        Account in whose name this process acts, for the audit ledger; None is the operating system's account.
+    advisories : Path or None
+        Known vulnerabilities of Python packages as files: a folder of OSV records, a JSON list of them, or a report of
+        pip-audit. None means that the installed packages cannot be checked against any.
+    alert_urls : tuple of str
+        Where alerts go beside the log: ``smtp://`` and ``smtps://`` (e-mail), ``https://`` (webhook).
+    alert_secret : str or None
+        Secret with which webhooks are signed, so that the receiver knows who called.
+    sentry_dsn : str or None
+        Address of a Sentry project that alerts go to.
     """
 
     data: Path
@@ -58,6 +82,13 @@ class Settings:
     lock_patience_s: float
     offline: bool
     tracking_uri: str | None = field(default=None, repr=False)  # may hold a password
+    records_uri: str | None = field(default=None, repr=False)  # may hold a password
+    keys_folder: Path | None = None
+    actor: str | None = None
+    advisories: Path | None = None
+    alert_urls: tuple[str, ...] = field(default=(), repr=False)  # may hold passwords
+    alert_secret: str | None = field(default=None, repr=False)
+    sentry_dsn: str | None = field(default=None, repr=False)  # holds a key
 
     @property
     def warehouse(self) -> Path:
@@ -78,6 +109,36 @@ class Settings:
     def tracking(self) -> Path:
         """Folder of MLflow's runs, models and their files, when no server keeps them."""
         return self.data / "mlflow"
+
+    @property
+    def keys(self) -> Path:
+        """Folder of pseudonym keys and ledger anchors, apart from the data."""
+        return self.keys_folder or self.data.with_name(f"{self.data.name}-keys")
+
+    @property
+    def records(self) -> Path:
+        """Folder of the SQLite database of records, when no server keeps them."""
+        return self.data / "records"
+
+    @property
+    def serving(self) -> Path:
+        """Folder of the pointers that say which bundle serves a cohort."""
+        return self.data / "serving"
+
+    @property
+    def dossiers(self) -> Path:
+        """Folder of release dossiers, ``<cohort>/<bundle>``."""
+        return self.data / "dossiers"
+
+    @property
+    def inbox(self) -> Path:
+        """Folder where new records are dropped, ``<cohort>/``."""
+        return self.data / "inbox"
+
+    @property
+    def alerts(self) -> Path:
+        """Folder of alerts that were sent, or wait to be."""
+        return self.data / "alerts"
 
     @property
     def bundles(self) -> Path:
@@ -105,6 +166,13 @@ class Settings:
             lock_patience_s=_number(LOCK_PATIENCE, default=600.0, kind=float, least=0.0),
             offline=env.get(OFFLINE, "").strip().lower() in {"1", "true", "yes"},
             tracking_uri=env.get(TRACKING_URI, "").strip() or None,
+            records_uri=env.get(RECORDS_URI, "").strip() or None,
+            keys_folder=Path(env[KEYS]).expanduser().absolute() if env.get(KEYS) else None,
+            actor=env.get(ACTOR, "").strip() or None,
+            advisories=Path(env[ADVISORIES]).expanduser().absolute() if env.get(ADVISORIES) else None,
+            alert_urls=tuple(url.strip() for url in env.get(ALERT_URLS, "").split(",") if url.strip()),
+            alert_secret=env.get(ALERT_SECRET, "").strip() or None,
+            sentry_dsn=env.get(SENTRY_DSN, "").strip() or None,
         )
 
 

@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from assets_tests.postgres import postgres_server as postgres_server
+from assets_tests.postgres import postgres_url as postgres_url
 from clinical_assets.cohorts.tables import Table
 from clinical_assets.settings import Settings
 from clinical_assets.sources.opening import SourceFile, open_source

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import decimal
-import os
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -159,14 +158,16 @@ def test_what_the_driver_says_is_scrubbed() -> None:
     assert databases._scrubbed(error, url) == 'connection to "***" failed: user "***" with *** / ***, key ***, db ***'
 
 
-@pytest.mark.skipif("TEST_POSTGRES_URL" not in os.environ, reason="TEST_POSTGRES_URL names no PostgreSQL")
-def test_postgresql_types_come_as_they_are(tmp_path: Path, connection: duckdb.DuckDBPyConnection) -> None:
+def test_postgresql_types_come_as_they_are(
+    tmp_path: Path, connection: duckdb.DuckDBPyConnection, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, postgres_url.replace("postgresql://", "postgresql+psycopg://", 1))
     query = """
         SELECT i AS id, i * 1.25::numeric(10, 2) AS dose, date '2020-01-01' + i AS day, i % 2 = 0 AS even,
             timestamptz '2020-01-01 12:00+01' AS moment, jsonb_build_object('i', i) AS payload,
             interval '1 day' AS span, ARRAY[i, 2] AS list, gen_random_uuid() AS token, '5%' AS share
         FROM generate_series(1, 2500) AS i ORDER BY i"""
-    source = SqlSource(kind="sql", url_variable="TEST_POSTGRES_URL", query=query)
+    source = SqlSource(kind="sql", url_variable=VARIABLE, query=query)
     reading = read_database(connection, source, folder=tmp_path, batch_rows=400)
     connection.execute(f"CREATE TABLE stored AS {reading.sql}")
     types = [row[1] for row in connection.execute("DESCRIBE stored").fetchall()]

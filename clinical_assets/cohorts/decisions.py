@@ -82,6 +82,15 @@ class GateLimits(Strict):
     tpr_difference: float = Field(default=0.2, gt=0, le=1)
     fpr_difference: float = Field(default=0.2, gt=0, le=1)
     latency_ms: float = Field(default=50.0, gt=0)
+    calibration_slope_difference: float = Field(default=0.5, gt=0)
+    calibration_intercept_difference: float = Field(default=0.7, gt=0)
+    selection_rate_ratio: float = Field(
+        default=0.5, gt=0, le=1, description="Lowest allowed ratio of two groups' alert rates at equal need; 1 is equal."
+    )
+    net_benefit_difference: float = Field(default=0.1, gt=0, le=1)
+    label_noise_share: float = Field(default=0.1, gt=0, le=1, description="Highest share of labels in doubt.")
+    data_age_days: int | None = Field(default=None, gt=0, description="Age of the newest ingestion that is too old.")
+    bundle_mb: float = Field(default=100.0, gt=0, description="Largest size of a bundle, in megabytes.")
     non_inferiority_margin_auroc: float = Field(default=0.02, ge=0, le=0.5)
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from clinical_assets.cohorts.base import Name, Scalar, Strict
 from clinical_assets.cohorts.decisions import Decisions, Modelling, Target
+from clinical_assets.cohorts.governance import ApprovalPolicy, ChangeControlPlan, Monitoring
 from clinical_assets.cohorts.tables import Column, Table
 
 
@@ -85,6 +86,9 @@ class CohortSpec(Strict):
     vars: dict[Name, Scalar | list[Scalar]] = Field(default_factory=dict)
     modelling: Modelling = Modelling()
     decisions: Decisions
+    approval: ApprovalPolicy = ApprovalPolicy()
+    pccp: ChangeControlPlan = ChangeControlPlan()
+    monitoring: Monitoring = Monitoring()
     family: str | None = Field(default=None, description="Family the cohort was made from, if any.")
 
     @model_validator(mode="after")
@@ -151,6 +155,13 @@ class CohortSpec(Strict):
     def subject_of(self, table: str) -> str:
         """Name of the subject column in ``table``."""
         return self.tables[table].subject or self.subject
+
+    def training_facts(self) -> dict[str, Any]:
+        """What a model is made from and for, as plain JSON values: all but who signs, what may change, what is watched.
+
+        A new signing policy makes no new model.
+        """
+        return self.model_dump(mode="json", by_alias=True, exclude={"approval", "pccp", "monitoring"})
 
     def canonical(self) -> dict[str, Any]:
         """The description as plain JSON values, defaults filled in: what its digest is made of."""

@@ -1,0 +1,121 @@
+"""Tables of the database of records: what was decided, by whom, on which digest.
+
+What belongs here: the shape of the tables, and which of them never change. What does not: reading or writing them;
+each table has one module that does.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+VERSION = 1
+
+_DIGEST = sa.String(71)  # "sha256:" and 64 hexadecimal digits
+_UTC = sa.String(32)  # ISO 8601, UTC, microseconds: text sorts by time in both databases
+_NAME = sa.String(63)
+
+# The audit ledger: one chain for the installation.
+ledger = sa.Table(
+    "ledger",
+    METADATA,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=False),
+    sa.Column("at", _UTC, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("action", sa.String(63), nullable=False),
+    sa.Column("cohort", _NAME),
+    sa.Column("digest", _DIGEST),
+    sa.Column("reason", sa.Text),
+    sa.Column("facts", sa.Text, nullable=False),  # canonical JSON
+    sa.Column("previous", _DIGEST, nullable=False),
+    sa.Column("hash", _DIGEST, nullable=False, unique=True),
+    sa.Index("ledger_by_cohort", "cohort", "action"),
+    sa.Index("ledger_by_digest", "digest", "action"),
+)
+
+# One evaluation of one gate on one bundle; the newest counts.
+gate_runs = sa.Table(
+    "gate_runs",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("cohort", _NAME, nullable=False),
+    sa.Column("bundle_digest", _DIGEST, nullable=False),
+    sa.Column("gate", _NAME, nullable=False),
+    sa.Column("evaluated_at", _UTC, nullable=False),
+    sa.Column("run_id", sa.String(64)),
+    sa.Column("verdicts_digest", _DIGEST, nullable=False),
+    sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+    sa.Index("gate_runs_by_bundle", "bundle_digest", "gate", "ledger_seq"),
+)
+
+verdicts = sa.Table(
+    "verdicts",
+    METADATA,
+    sa.Column("gate_run", sa.String(36), sa.ForeignKey("gate_runs.id"), primary_key=True),
+    sa.Column("criterion", sa.String(200), primary_key=True),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("limit", sa.String(200)),
+    sa.Column("ci_low", sa.Float),
+    sa.Column("ci_high", sa.Float),
+    sa.Column("n", sa.BigInteger),
+    sa.Column("events", sa.BigInteger),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),  # canonical JSON
+)
+
+# People who may sign. The only table that changes; each change is in the ledger.
+people = sa.Table(
+    "people",
+    METADATA,
+    sa.Column("login", sa.String(63), primary_key=True),
+    sa.Column("printed_name", sa.String(200), nullable=False),
+    sa.Column("roles", sa.Text, nullable=False),  # JSON list
+    sa.Column("accounts", sa.Text, nullable=False),  # JSON list: accounts under which this person starts runs
+    sa.Column("password_hash", sa.Text),  # argon2id; null where an identity provider vouches
+    sa.Column("identity_provider", sa.String(200)),
+    sa.Column("active", sa.Boolean, nullable=False),
+    sa.Column("created_at", _UTC, nullable=False),
+)
+
+signatures = sa.Table(
+    "signatures",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("cohort", _NAME, nullable=False),
+    sa.Column("bundle_digest", _DIGEST, nullable=False),
+    sa.Column("dossier_digest", _DIGEST, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # approval, rejection, waiver
+    sa.Column("meaning", sa.Text, nullable=False),
+    sa.Column("gate", _NAME),  # of a waiver
+    sa.Column("criterion", sa.String(200)),
+    sa.Column("reason", sa.Text),
+    sa.Column("login", sa.String(63), nullable=False),
+    sa.Column("printed_name", sa.String(200), nullable=False),
+    sa.Column("role", _NAME, nullable=False),
+    sa.Column("signed_at", _UTC, nullable=False),
+    sa.Column("expires_at", _UTC, nullable=False),
+    sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+    sa.Index("signatures_by_bundle", "bundle_digest", "kind"),
+)
+
+# Which bundle was champion from when: promotions and rollbacks, each with the state that they began and ended in.
+promotions = sa.Table(
+    "promotions",
+    METADATA,
+    sa.Column("id", sa.String(36), primary_key=True),
+    sa.Column("cohort", _NAME, nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),  # promotion, rollback
+    sa.Column("bundle_digest", _DIGEST, nullable=False),
+    sa.Column("previous_digest", _DIGEST),
+    sa.Column("dossier_digest", _DIGEST),
+    sa.Column("at", _UTC, nullable=False),
+    sa.Column("actor", sa.String(200), nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+    sa.Index("promotions_by_cohort", "cohort", "ledger_seq"),
+)
+
+# Rows of these tables are written once; triggers refuse UPDATE and DELETE.
+APPEND_ONLY = (ledger, gate_runs, verdicts, signatures, promotions)
