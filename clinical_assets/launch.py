@@ -25,6 +25,8 @@ from clinical_assets.settings import DATA, Settings
 if TYPE_CHECKING:
     import dagster as dg
 
+    from clinical_assets.governance.signatures import Signature
+
 POLL_S = 0.4
 _PACKAGE = Path(__file__).parent
 
@@ -61,6 +63,10 @@ class CohortRun:
 
 
 Progress = Callable[[str, tuple[StepState, ...]], None]
+
+
+class ReportFailed(ClinicalAssetsError):
+    """Something that was done and kept, but that Dagster could not be told."""
 
 
 @contextmanager
@@ -168,6 +174,55 @@ def materialize(
                 while True:
                     waiting.get_nowait()
     return [results[place] for place in range(len(cohorts))]
+
+
+def report_approval(signature: Signature) -> None:
+    """Show a signature in Dagster: a materialisation of the external asset ``approval``, a rejection an observation.
+
+    It only shows: whatever promotes asks the records again.
+
+    Raises
+    ------
+    ReportFailed
+        Dagster's store cannot be written; the signature is kept all the same.
+    """
+    import dagster as dg
+    from dagster_shared.error import DagsterError
+    from sqlalchemy.exc import SQLAlchemyError
+
+    metadata = {
+        "printed name": signature.printed_name,
+        "role": signature.role,
+        "kind": signature.kind,
+        "meaning": signature.meaning,
+        "signed at (UTC)": signature.signed_at,
+        "valid until (UTC)": signature.expires_at,
+        "dossier digest": signature.dossier_digest,
+        "bundle digest": signature.bundle_digest,
+        **{
+            name: value
+            for name, value in (
+                ("gate", signature.gate),
+                ("criterion", signature.criterion),
+                ("reason", signature.reason),
+            )
+            if value is not None
+        },
+    }
+    # A materialisation is what automation reacts to; nothing should follow from a rejection.
+    kind = dg.AssetObservation if signature.kind == "rejection" else dg.AssetMaterialization
+    event = kind(
+        "approval",
+        partition=signature.cohort,
+        metadata=metadata,
+        tags={"dagster/data_version": signature.dossier_digest},
+    )
+    try:
+        with open_instance() as instance:
+            instance.report_runless_asset_event(event)
+    except (ClinicalAssetsError, DagsterError, SQLAlchemyError, OSError) as error:
+        words = error.message if isinstance(error, ClinicalAssetsError) else f"{type(error).__name__}: {error}"
+        raise ReportFailed(words, cure="Nothing needs to be signed again; promote from the command line.") from error
 
 
 def _pool() -> ProcessPoolExecutor:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from clinical_assets.assets import evidence
+from clinical_assets.assets import audit, evidence, freshness
 from clinical_assets.assets.partitions import COHORTS
 from clinical_assets.assets.resources import Platform, told
 
@@ -23,6 +23,7 @@ OWNERS = ["team:data-platform"]
     kinds={"duckdb", "parquet"},
     code_version="1",
     tags={"layer": "raw"},
+    freshness_policy=freshness.SOURCE,
 )
 def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """Records of the cohort exactly as the source gave them: one row per record of each source table.
@@ -48,6 +49,10 @@ def raw_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.Mat
                     if column_name not in confidential(table)
                 }
                 previews |= evidence.preview(connection, relations[name], clear=cohort.in_clear(clear))
+        counted = {
+            name: {"rows": table.rows, "unreadable_lines": table.rejects} for name, table in report.tables.items()
+        }
+        audit.record(context, cohort, "ingestion", digest=report.digest, facts={"tables": counted})
     rows = [
         {
             "table": name,
@@ -135,6 +140,11 @@ def record_validation(context: dg.AssetExecutionContext, platform: Platform) -> 
                 "any_value(reason ORDER BY _row) AS example, any_value(cure ORDER BY _row) AS cure "
                 "FROM quarantine.findings GROUP BY ALL ORDER BY findings DESC, table_name, column_name, rule LIMIT 50"
             ).pl()
+        refused_by_table = {name: table.rows_refused for name, table in report.tables.items()}
+        if any(refused_by_table.values()):
+            audit.record(
+                context, cohort, "quarantine", digest=report.quarantine_digest, facts={"refused": refused_by_table}
+            )
     rows = [
         {
             "table": name,

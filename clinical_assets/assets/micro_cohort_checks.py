@@ -3,14 +3,23 @@
 A check looks at the files themselves, not at what the step that wrote them said.
 """
 
+from collections.abc import Sequence
+
 import dagster as dg
 
 from clinical_assets.assets import evidence
-from clinical_assets.assets.micro_cohorts import micro_cohort
+from clinical_assets.assets.micro_cohort_study_checks import STUDY_CHECKS
+from clinical_assets.assets.paired_cohort import micro_cohort
 from clinical_assets.assets.partitions import PAIRED
 from clinical_assets.assets.resources import Platform, told
 
 LEAST_PER_LABEL = 2
+#: A sample this many times deeper or shallower than the cohort's middle one is worth a look.
+LIBRARY_FACTOR = 4.0
+#: log2; the same for a matrix without library sizes: a sample whose middle gene lies a factor of two off.
+LEVEL_SHIFT = 1.0
+#: Below it most genes are unknown to the sets, which is what outdated names or another species look like.
+LEAST_IN_SETS = 0.1
 
 
 @dg.asset_check(asset="paired_expression", partitions_def=PAIRED, blocking=True)
@@ -39,6 +48,94 @@ def every_subject_has_both_samples(context: dg.AssetCheckExecutionContext, platf
     )
 
 
+@dg.asset_check(asset="paired_expression", partitions_def=PAIRED, blocking=True)
+def genes_are_unique_and_of_one_kind(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """Every gene stands there once, and the identifiers are of the kind that was stated."""
+    from clinical_assets.pathways.expression import ExpressionError, recognise_identifiers
+
+    with told():
+        paired, _ = micro_cohort(platform, context.partition_key).expression()
+    repeated = len(paired.genes) - len(set(paired.genes))
+    wrong = [f"{repeated} genes are repeated"] if repeated else []
+    try:
+        kind = recognise_identifiers(paired.genes, where="paired_expression")
+    except ExpressionError as error:
+        wrong.append(error.message)
+    else:
+        if kind != paired.identifier_kind:
+            wrong.append(f"the identifiers look like {kind}, stated is {paired.identifier_kind}")
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        description="; ".join(wrong) or None,
+        metadata={"genes": len(paired.genes), "identifiers": paired.identifier_kind},
+    )
+
+
+@dg.asset_check(asset="paired_expression", partitions_def=PAIRED)
+def libraries_are_alike(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """No sample is 4 times deeper or shallower than the cohort's middle one.
+
+    A matrix that came as log2 values has no library sizes; there the middle gene of each sample is compared, and may
+    lie 1 log2 unit off. It stops nothing: normalisation may have cured it, and the reader should know.
+    """
+    import numpy as np
+
+    with told():
+        paired, _ = micro_cohort(platform, context.partition_key).expression()
+    known = bool(np.isfinite(paired.library_sizes).all())
+    if known:
+        level = np.log2(np.maximum(paired.library_sizes, 1e-300))
+        limit, said = float(np.log2(LIBRARY_FACTOR)), f"by more than a factor of {LIBRARY_FACTOR:g}"
+    else:
+        level = np.stack([np.median(paired.control, axis=1), np.median(paired.affected, axis=1)], axis=1)
+        limit, said = LEVEL_SHIFT, f"by more than {LEVEL_SHIFT:g} log2 in their middle gene"
+    away = level - np.median(level)
+    outside = np.abs(away) > limit
+    rows = [
+        {"subject number": int(i) + 1, "sample": paired.conditions[j], "log2 off the cohort": float(away[i, j])}
+        for i, j in np.argwhere(outside)
+    ]
+    table = evidence.records_table(rows)
+    return dg.AssetCheckResult(
+        passed=not rows,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{len(rows)} samples are off the cohort's middle one {said}" if rows else None,
+        metadata={
+            "judged by": "library sizes" if known else "middle gene, as the matrix came as log2 values",
+            "largest": float(np.abs(away).max()),
+            **({"samples": table} if table else {}),
+        },
+    )
+
+
+@dg.asset_check(asset="paired_expression", partitions_def=PAIRED)
+def batches_do_not_stand_for_answers(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """Both samples of a subject are of one batch, and no batch holds one label only.
+
+    Otherwise a difference between batches passes for a difference between samples, or between groups. It stops
+    nothing: the reader should know. Without batch labels nothing can be said, and the check says so.
+    """
+    with told():
+        paired, _ = micro_cohort(platform, context.partition_key).expression()
+    unknown = sum(None in pair for pair in paired.batches)
+    crossed = sum(before != after for before, after in paired.batches if None not in (before, after))
+    seen: dict[str, set[str]] = {}
+    for (_, after), label in zip(paired.batches, paired.labels, strict=True):
+        if after is not None and label is not None:
+            seen.setdefault(after, set()).add(label)
+    several = len(seen) > 1 and len(set().union(*seen.values())) > 1
+    single = [batch for batch, labels in seen.items() if several and len(labels) == 1]
+    wrong = [f"{crossed} subjects have their samples in different batches"] if crossed else []
+    wrong += [f"{len(single)} of {len(seen)} batches hold one label only"] if single else []
+    said = f"no batch is stated for {unknown} of {len(paired.subjects)} subjects" if unknown else None
+    return dg.AssetCheckResult(
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join([*wrong, *([said] if said else [])]) or None,
+        metadata={"batches": len(seen), "subjects without a batch": unknown},
+    )
+
+
 @dg.asset_check(asset="paired_expression", partitions_def=PAIRED)
 def labels_have_subjects(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """There are two labels, one of them the positive one, with at least 2 subjects each.
@@ -58,7 +155,10 @@ def labels_have_subjects(context: dg.AssetCheckExecutionContext, platform: Platf
     rows = [{"label": label, "subjects": count} for label, count in counted.items()]
     table = evidence.records_table(rows)
     return dg.AssetCheckResult(
-        passed=not wrong, description="; ".join(wrong) or None, metadata={"labels": table} if table else {}
+        passed=not wrong,
+        severity=dg.AssetCheckSeverity.WARN,
+        description="; ".join(wrong) or None,
+        metadata={"labels": table} if table else {},
     )
 
 
@@ -80,6 +180,26 @@ def sets_keep_their_limits(context: dg.AssetCheckExecutionContext, platform: Pla
     )
 
 
+@dg.asset_check(asset="gene_sets", partitions_def=PAIRED)
+def sets_know_the_genes(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
+    """At least a tenth of the measured genes are in some set; fewer look like outdated names or another species.
+
+    It stops nothing: a small collection may be what was wanted.
+    """
+    from clinical_assets.pathways.gene_sets import genes_in_sets
+
+    with told():
+        _, sets, _, _ = micro_cohort(platform, context.partition_key).sets()
+    inside, genes = genes_in_sets(sets), len(sets.genes)
+    passed = inside >= LEAST_IN_SETS * genes
+    return dg.AssetCheckResult(
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=None if passed else f"only {inside:,} of {genes:,} measured genes are in any set",
+        metadata={"measured genes": genes, "of these in a set": inside},
+    )
+
+
 @dg.asset_check(asset="pathway_scores", partitions_def=PAIRED, blocking=True)
 def scores_are_independent(context: dg.AssetCheckExecutionContext, platform: Platform) -> dg.AssetCheckResult:
     """The first, the middle and the last subject, each scored alone, have the kept scores to the last bit."""
@@ -89,14 +209,15 @@ def scores_are_independent(context: dg.AssetCheckExecutionContext, platform: Pla
 
     with told():
         cohort = micro_cohort(platform, context.partition_key)
-        paired, sets, kept = cohort.scored()
+        scored = cohort.scored()
+        paired, kept = scored.paired, scored.scores
         method = scoring_method(cohort.spec)
         n = len(paired.subjects)
         rows = []
         for row in sorted({0, n // 2, n - 1}):
             alone = score_subjects(
                 subject_rows(paired, [paired.subjects[row]]),
-                sets,
+                scored.sets,
                 method=method,
                 alpha=kept.alpha,
                 decide_on=kept.decided_on,
@@ -105,9 +226,9 @@ def scores_are_independent(context: dg.AssetCheckExecutionContext, platform: Pla
                 # Bytes, because NaN equals itself there.
                 getattr(kept, name)[row, column].tobytes() != getattr(alone, name)[0, column].tobytes()
                 for name in ("statistic", "p_value", "fdr", "median_effect", "score")
-                for column in range(len(sets.names))
+                for column in range(len(kept.names))
             )
-            rows.append({"subject number": row + 1, "sets": len(sets.names), "values that differ": differ})
+            rows.append({"subject number": row + 1, "sets": len(kept.names), "values that differ": differ})
     differ = sum(row["values that differ"] for row in rows)
     return dg.AssetCheckResult(
         passed=not differ,
@@ -116,4 +237,14 @@ def scores_are_independent(context: dg.AssetCheckExecutionContext, platform: Pla
     )
 
 
-CHECKS = [every_subject_has_both_samples, labels_have_subjects, sets_keep_their_limits, scores_are_independent]
+CHECKS: Sequence[dg.AssetChecksDefinition] = [
+    every_subject_has_both_samples,
+    genes_are_unique_and_of_one_kind,
+    libraries_are_alike,
+    batches_do_not_stand_for_answers,
+    labels_have_subjects,
+    sets_keep_their_limits,
+    sets_know_the_genes,
+    scores_are_independent,
+    *STUDY_CHECKS,
+]

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clinical_assets.assets import evidence
+from clinical_assets.assets import audit, evidence
 from clinical_assets.assets.partitions import COHORTS
-from clinical_assets.assets.resources import Cohort, Platform, told
+from clinical_assets.assets.resources import Platform, told
 from clinical_assets.assets.tracking import MlflowTracking
+from clinical_assets.assets.updates import CAUSE_TAG
 
 if TYPE_CHECKING:
     from clinical_assets.modelling.mlflow_runs import TrackedRun
@@ -73,10 +74,29 @@ def risk_modelling(
     context: dg.AssetExecutionContext, platform: Platform, mlflow: MlflowTracking
 ) -> Iterator[dg.MaterializeResult]:
     """Look for leaks, compare candidates, fit and calibrate the winner, judge it, decide where to act."""
+    from clinical_assets.modelling.make_bundle import train_and_keep
+
     cohort = platform.cohort(context.partition_key)
     with told(), cohort.warehouse.exclusive(), mlflow.run(context, cohort) as run:
-        result, report, training = _train(context, cohort)
+        kept = train_and_keep(
+            cohort.spec,
+            warehouse=cohort.warehouse,
+            sql=cohort.sql,
+            run_id=context.run.run_id,
+            progress=lambda what, done, of: context.log.info(f"{what}: {done} of {of}"),
+        )
+        result, report, training = kept.result, kept.report, kept.training
         version = _record(run, result, report, training)
+        audit.record(
+            context,
+            cohort,
+            "training",
+            digest=version.digest,
+            facts={"training": result.digest, "selected": result.selected, "n": result.n, "events": result.events},
+        )
+        cause = context.run.tags.get(CAUSE_TAG)
+        if cause is not None:
+            audit.record(context, cohort, "retrain", digest=version.digest, reason="refit", facts={"cause": cause})
     identity = evidence.identity(cohort.spec)
     yield dg.MaterializeResult(
         asset_key="candidate_models",
@@ -127,72 +147,6 @@ def risk_modelling(
     )
 
 
-def _train(context: dg.AssetExecutionContext, cohort: Cohort) -> "tuple[TrainingResult, Report, Training]":
-    from clinical_assets.modelling import trainings
-    from clinical_assets.modelling.bundle import Bundle
-    from clinical_assets.modelling.inputs import features_of
-    from clinical_assets.modelling.leakage import LeakageFound
-    from clinical_assets.modelling.report import make_report
-    from clinical_assets.modelling.training import train_cohort
-    from clinical_assets.warehouse.feature_table import load_feature_table
-    from clinical_assets.warehouse.snapshot_files import list_snapshots
-
-    spec, settings = cohort.spec, cohort.settings
-    table = load_feature_table(cohort.warehouse, spec)
-    features, outcome = cohort.sql.compile(cohort.sql.feature_model), cohort.sql.compile(cohort.sql.outcome_model)
-    raw = cohort.warehouse.query(f'SELECT * FROM validated."{spec.subject_table}"')
-    try:
-        result = train_cohort(
-            table,
-            spec,
-            progress=lambda what, done, of: context.log.info(f"{what}: {done} of {of}"),
-            raw_frame=raw,
-            lineage=cohort.sql.lineage(cohort.sql.feature_model),
-        )
-    except LeakageFound as error:
-        trainings.keep_refusal(settings, spec.name, message=str(error), leaks=error.leaks, run_id=context.run.run_id)
-        raise
-    newest: dict[str, str] = {}
-    for snapshot in list_snapshots(spec.name, settings=settings):
-        newest.setdefault(snapshot.table, snapshot.digest)
-    made = trainings.provenance(
-        spec,
-        data_digest=table.digest,
-        statement=features.sql,
-        outcome_statement=outcome.sql,
-        snapshots={name: digest for name, digest in newest.items() if name in spec.tables},
-    )
-    train_rows = features_of(result.out_of_fold.join(table.frame, on=list(spec.key)), table.feature_columns)
-    bundle = Bundle.write(
-        trainings.models_folder(settings, spec.name) / result.digest.removeprefix("sha256:")[:16] / "bundle",
-        result.model,
-        X=train_rows,
-        statement=features.sql,
-        facts={
-            "cohort": spec.name,
-            "synthetic": spec.synthetic,
-            "action_from": result.action_from,
-            "threshold": result.threshold.threshold,
-            "tiers": [tier.model_dump(mode="json") for tier in spec.decisions.tiers],
-            "reference": result.model.reference,
-            "provenance": made,
-        },
-        run={"dagster_run_id": context.run.run_id},
-    )
-    holdout = features_of(result.holdout_scores.join(table.frame, on=list(spec.key)), table.feature_columns)
-    report = make_report(result, spec, bundle, holdout_features=holdout, prov=made)
-    training = trainings.keep(
-        settings,
-        spec.name,
-        bundle=bundle,
-        results=report.results,
-        files={f"{name}.png": content for name, content in report.pictures.items()},
-        run_id=context.run.run_id,
-    )
-    _keep_tables(cohort, result)
-    return result, report, training
-
-
 def _record(run: "TrackedRun", result: "TrainingResult", report: "Report", training: "Training") -> "Version":
     """Leave candidates, measures, pictures and the bundle in MLflow; the bundle becomes the cohort's challenger."""
     from clinical_assets.modelling.mlflow_training import record_training
@@ -208,16 +162,6 @@ def _record(run: "TrackedRun", result: "TrainingResult", report: "Report", train
         spec_digest=made["spec_digest"],
         synthetic=result.synthetic,
     )
-
-
-def _keep_tables(cohort: Cohort, result: "TrainingResult") -> None:
-    """Every setting tried, and the scores that nobody may tune on again, beside the features they came from."""
-    tables = {"trials": result.trials, "out_of_fold": result.out_of_fold, "holdout_scores": result.holdout_scores}
-    with cohort.warehouse.writer() as connection:
-        for name, frame in tables.items():
-            connection.register("_kept", frame.to_arrow())
-            connection.execute(f"CREATE OR REPLACE TABLE model.{name} AS SELECT * FROM _kept")
-            connection.unregister("_kept")
 
 
 def _candidate_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -258,31 +202,19 @@ def _policy_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
 )
 def model_card(context: dg.AssetExecutionContext, platform: Platform, mlflow: MlflowTracking) -> dg.MaterializeResult:
     """What a reviewer must know about the newest model: one card, as Markdown and JSON, with its pictures."""
-    import base64
-
     from clinical_assets.modelling import trainings
-    from clinical_assets.modelling.card import PICTURES, card_json, card_markdown
+    from clinical_assets.modelling.card_files import write_card
 
     cohort = platform.cohort(context.partition_key)
     with told(), mlflow.run(context, cohort) as run:
         training = trainings.latest(cohort.settings, cohort.name)
-        folder = training.report
-        drawn = [name for name in PICTURES if (folder / f"{name}.png").exists()]
-        text = card_markdown(cohort.spec, training.results, picture=lambda name: f"{name}.png", pictures=drawn)
-        (folder / "model_card.md").write_text(text, encoding="utf-8")
-        content = json.dumps(card_json(cohort.spec, training.results), indent=1, ensure_ascii=False, allow_nan=False)
-        (folder / "model_card.json").write_text(content + "\n", encoding="utf-8")
-
-        def embedded(name: str) -> str:
-            return f"data:image/png;base64,{base64.b64encode((folder / f'{name}.png').read_bytes()).decode()}"
-
-        shown = card_markdown(cohort.spec, training.results, picture=embedded, pictures=drawn)
-        run.record_files({f"card/{name}": folder / name for name in ("model_card.md", "model_card.json")})
+        card = write_card(cohort.spec, training)
+        run.record_files({f"card/{path.name}": path for path in card.files})
     return dg.MaterializeResult(
         data_version=dg.DataVersion(training.results["bundle_digest"]),
         metadata={
-            "card": dg.MetadataValue.md(shown),
-            "file": dg.MetadataValue.path(str(folder / "model_card.md")),
+            "card": dg.MetadataValue.md(card.embedded),
+            "file": dg.MetadataValue.path(str(card.files[0])),
             "bundle digest": training.results["bundle_digest"],
             **evidence.identity(cohort.spec),
         },

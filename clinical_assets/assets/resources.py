@@ -18,6 +18,7 @@ from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from clinical_assets.records.database import RecordsDatabase
     from clinical_assets.warehouse.sql_project import SqlProject
     from clinical_assets.warehouse.store import Warehouse
 
@@ -55,6 +56,13 @@ class Cohort:
         from clinical_assets.warehouse.sql_project import SqlProject
 
         return SqlProject(self.catalogue.sql_folders, self.spec)
+
+    @cached_property
+    def records(self) -> RecordsDatabase:
+        """The database of signatures, verdicts and the audit ledger; one for all cohorts."""
+        from clinical_assets.records.database import RecordsDatabase
+
+        return RecordsDatabase(self.settings)
 
     def in_clear(self, columns: Iterable[str]) -> tuple[str, ...]:
         """Which of these columns may be shown with values in Dagster's event log.

@@ -22,4 +22,36 @@ study_micro_cohort = dg.define_asset_job(
     description="From paired samples to pathway scores, pages of subjects, study and ablation, for one micro-cohort.",
 )
 
-JOBS = [ingest_cohort, train_cohort, study_micro_cohort]
+prepare_release = dg.define_asset_job(
+    name="prepare_release",
+    selection=dg.AssetSelection.assets("gate_verdicts", "release_dossier"),
+    description="Five gates over the newest model, and the dossier that people sign, for one cohort.",
+)
+
+promote_champion = dg.define_asset_job(
+    name="promote_champion",
+    selection=dg.AssetSelection.assets("champion_model"),
+    description="Make the signed model the cohort's champion, or list what is missing.",
+)
+
+monitor_cohort = dg.define_asset_job(
+    name="monitor_cohort",
+    selection=dg.AssetSelection.groups("monitoring"),
+    description="New records and outcomes from the inbox: scores, reports, and what to do about the model.",
+)
+
+recalibrate_model = dg.define_asset_job(
+    name="recalibrate_model",
+    selection=dg.AssetSelection.assets("recalibrated_model"),
+    description="The smallest update of the champion, as a new challenger, for one cohort.",
+)
+
+JOBS = [
+    ingest_cohort,
+    train_cohort,
+    prepare_release,
+    promote_champion,
+    monitor_cohort,
+    recalibrate_model,
+    study_micro_cohort,
+]

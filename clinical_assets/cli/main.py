@@ -12,9 +12,13 @@ from typing import Annotated
 
 import typer
 
-from clinical_assets.cli import cohorts, doctor, sql, warehouse
+from clinical_assets.cli import approvals, audit, cohorts, doctor, people, sql, warehouse
+from clinical_assets.cli.dossier import dossier
+from clinical_assets.cli.gates import gates
 from clinical_assets.cli.materialize import materialize
+from clinical_assets.cli.metrics import metrics
 from clinical_assets.cli.output import err
+from clinical_assets.cli.privacy import deidentify, erase, pseudonyms
 from clinical_assets.cli.results import results
 from clinical_assets.errors import ClinicalAssetsError
 
@@ -30,6 +34,21 @@ app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, r
 app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, restore, encrypt.")
 app.command("materialize")(materialize)
 app.command("results")(results)
+app.command("gates")(gates)
+app.add_typer(people.app, name="people", help="Who may sign, and as what: add, list, password, roles, deactivate.")
+app.add_typer(audit.app, name="audit", help="Who did what, in one chain: show, verify, export, restart-anchors.")
+app.command("dossier")(dossier)
+app.command("review")(approvals.review)
+app.command("approve")(approvals.approve)
+app.command("reject")(approvals.reject)
+app.command("waive")(approvals.waive)
+app.command("promote")(approvals.promote)
+app.command("rollback")(approvals.rollback)
+app.command("champion")(approvals.champion)
+app.command("erase")(erase)
+app.command("deidentify")(deidentify)
+app.add_typer(pseudonyms, name="pseudonyms", help="Keys behind the names of subjects in ledger and scores: rotate.")
+app.command("metrics")(metrics)
 app.command("doctor")(doctor.doctor)
 
 

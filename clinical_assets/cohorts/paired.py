@@ -12,11 +12,17 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from clinical_assets.cohorts.base import Name, Strict
+from clinical_assets.cohorts.paired_sources import (
+    SYNTHETIC_CONDITIONS,
+    SYNTHETIC_LABELS,
+    Expression,
+    GeneSets,
+)
 from clinical_assets.cohorts.spec import DataDescription, Disease, Owner
 from clinical_assets.cohorts.yaml_lines import parse, read_yaml
 from clinical_assets.errors import SpecError
@@ -24,55 +30,6 @@ from clinical_assets.errors import SpecError
 FOLDER = "paired"
 FamilyName = Literal["random_forest", "logistic_regression", "gradient_booster"]
 DesignName = Literal["one_transcriptome", "log2_fold_change", "pathways", "combination"]
-#: What the generator calls its conditions and labels.
-SYNTHETIC_CONDITIONS = ("before", "after")
-SYNTHETIC_LABELS = ("symptomatic", "asymptomatic")
-
-
-class MatrixFile(Strict):
-    """A gene x sample matrix (CSV, TSV, Parquet, h5ad) and its sample sheet."""
-
-    kind: Literal["file"]
-    matrix: str = Field(min_length=1)
-    samples: str = Field(min_length=1, description="Sample sheet: sample, subject, condition, label, batch, ...")
-    gene_column: str | None = None
-    identifiers: Literal["auto", "symbol", "entrez", "ensembl"] = "auto"
-    scale: Literal["auto", "counts", "linear", "log2"] = "auto"
-    duplicates: Literal["refuse", "sum", "mean", "highest_mean"] = "refuse"
-
-
-class InfluenzaFile(Strict):
-    """One of the two influenza data files of the R package qusage."""
-
-    kind: Literal["influenza"]
-    path: str = Field(min_length=1)
-    study: Literal["challenge", "vaccine"]
-    hours: int | None = Field(default=None, gt=0, description="Later time of the challenge; 77 by default.")
-
-    @model_validator(mode="after")
-    def _hours_of_the_challenge(self) -> Self:
-        if self.study == "vaccine" and self.hours is not None:
-            raise ValueError("hours belong to the challenge; the vaccine study has day 0 and day 7")
-        return self
-
-
-class SyntheticPairs(Strict):
-    """Parameters of the generator, as in ``pathways.synthetic.synthetic_paired_cohort``; effect and noise in log2."""
-
-    kind: Literal["synthetic"]
-    seed: int = Field(ge=0)
-    n_subjects: int = Field(default=20, ge=4, le=1000)
-    n_genes: int = Field(default=600, ge=50, le=50_000)
-    n_sets: int = Field(default=40, ge=1, le=10_000)
-    n_planted: int = Field(default=6, ge=0)
-    effect: float = Field(default=0.6, ge=0)
-    penetrance: float = Field(default=0.9, ge=0, le=1)
-    background: float = Field(default=0.05, ge=0, le=1)
-    noise: float = Field(default=1.0, gt=0)
-    correlation: float = Field(default=0.0, ge=0, lt=1)
-
-
-Expression = Annotated[MatrixFile | InfluenzaFile | SyntheticPairs, Field(discriminator="kind")]
 
 
 class Conditions(Strict):
@@ -98,31 +55,11 @@ class NormalisationOptions(Strict):
     min_level: float | Literal["auto"] | None = "auto"
     min_share: float = Field(default=0.5, ge=0, le=1)
     centre: bool = False
-
-
-class GmtFile(Strict):
-    """Gene sets of a GMT file."""
-
-    kind: Literal["gmt"]
-    path: str = Field(min_length=1)
-    version: str | None = Field(default=None, description="Release of the collection; GMT files do not say it.")
-
-
-class GoDatabase(Strict):
-    """GO Biological Process from Bioconductor's annotation databases."""
-
-    kind: Literal["go_bp"]
-    org_db: str = Field(min_length=1)
-    go_db: str | None = None
-
-
-class SyntheticSets(Strict):
-    """The sets that the generator made along with the expression."""
-
-    kind: Literal["synthetic"]
-
-
-GeneSets = Annotated[GmtFile | GoDatabase | SyntheticSets, Field(discriminator="kind")]
+    genes: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Text file with a gene a line that replaces the filter, so that scores stay when the cohort grows.",
+    )
 
 
 class SizeLimits(Strict):
@@ -145,6 +82,12 @@ class Scoring(Strict):
     correction: bool = True
     alpha: float = Field(default=0.05, gt=0, lt=1)
     decide_on: Literal["p", "fdr"] = "p"
+    correlation: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="Mean inter-gene correlation that the variance is inflated for; null is the study's plain test.",
+    )
 
 
 class AblationPlan(Strict):

@@ -125,6 +125,18 @@ class Bundle:
             shutil.rmtree(work, ignore_errors=True)
 
     @classmethod
+    def seal_and_move(cls, work: Path, trainings: Path, *, run: Mapping[str, Any]) -> Bundle:
+        """Seal the files of a work folder and move them to ``<trainings>/<first 16 digits of the digest>/bundle``.
+
+        For a bundle that is made from another one's files; the folder appears complete or not at all.
+        """
+        bundle = cls._seal(work)
+        (work / RUN).write_text(_json(dict(run)), encoding="utf-8")
+        place = trainings / bundle.digest.removeprefix("sha256:")[:16] / "bundle"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return bundle._move(place)
+
+    @classmethod
     def load(cls, folder: Path) -> Bundle:
         """Read a bundle after checking every file against its manifest.
 

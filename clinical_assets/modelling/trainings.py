@@ -101,7 +101,7 @@ def provenance(
     return {
         "data_digest": data_digest,
         "snapshots": dict(sorted(snapshots.items())),
-        "spec_digest": value_digest(spec.canonical()),
+        "spec_digest": value_digest(spec.training_facts()),
         "features_sql_digest": value_digest(statement),
         "outcome_sql_digest": value_digest(outcome_statement),
         "code_version": importlib.metadata.version("clinical-assets"),
@@ -186,7 +186,41 @@ def latest(settings: Settings, cohort: str) -> Training:
         )
     if "refused" in told:
         raise NoTraining(f"the newest training of cohort {cohort} was refused.\n{told['refused']}")
-    folder = models_folder(settings, cohort) / told["training"]
+    return _read(models_folder(settings, cohort) / told["training"], cohort)
+
+
+def with_bundle(settings: Settings, cohort: str, digest: str) -> Training:
+    """The training of a cohort whose bundle has a digest; the newest, where several made the same bundle.
+
+    Parameters
+    ----------
+    digest : str
+        ``sha256:...`` of the bundle.
+
+    Raises
+    ------
+    NoTraining
+        No training kept here has it.
+    """
+    folders = [
+        path.parent.parent
+        for path in models_folder(settings, cohort).glob(f"*/report/{RESULTS}")
+        if not path.parent.parent.name.startswith(".")
+    ]
+    found = [
+        training
+        for training in (_read(folder, cohort) for folder in folders)
+        if training.results.get("bundle_digest") == digest
+    ]
+    if not found:
+        raise NoTraining(
+            f"no training of cohort {cohort} made the bundle {digest}; {len(folders)} are kept here.",
+            cure=f"clinical-assets results {cohort} --json names the bundle of the newest one.",
+        )
+    return max(found, key=lambda training: ((training.report / RESULTS).stat().st_mtime_ns, training.folder.name))
+
+
+def _read(folder: Path, cohort: str) -> Training:
     try:
         results = json.loads((folder / "report" / RESULTS).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
 """What is left without the most important features: the study's ablation, and the one that can be believed.
 
-What belongs here: removal, retraining, the null of random removal, the verdict. What does not: protocols and sweeps.
+What belongs here: removal, retraining, the null of random removal. What does not: protocols and sweeps, and the
+verdict (``verdicts``).
 
 The study ranks features with the model it reports, removes the top 20, retrains the same configuration and measures
 again. Three things can make precision fall there without the features carrying anything: the ranking has seen the
@@ -12,7 +13,6 @@ and sweeps anew after the removal.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,16 +30,15 @@ from clinical_assets.pathways.protocols import (
     performance,
     study_protocol,
 )
-from clinical_assets.pathways.study import Budget
+from clinical_assets.pathways.study import Budget, StudyRow
 from clinical_assets.pathways.sweep import Configuration, Family, Floats, Labels
+from clinical_assets.pathways.verdicts import Conclusion, conclude
 
-Conclusion = Literal["no signal to ablate", "features carried the signal", "data are redundant", "inconclusive"]
 Positions = NDArray[np.int64]
-LEVEL = 0.05
 
 
 class AblationError(ClinicalAssetsError):
-    """An ablation that would leave nothing."""
+    """An ablation that cannot be done: nothing would be left, or the saved study does not fit."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +133,7 @@ def ablation(
     n_random: int = 99,
     budget: Budget | None = None,
     seed: int = 0,
+    saved: StudyRow | None = None,
     progress: Progress | None = None,
 ) -> AblationResult:
     """Remove the top features and see what remains, by the study's way and inside the folds.
@@ -151,12 +151,15 @@ def ablation(
     budget : Budget, optional
         Its outer and inner folds are used.
     seed : int
+    saved : StudyRow, optional
+        This design and family in a study of the same data, budget and seed. Its best configurations are retrained;
+        without it the sweep that finds them is run again.
     progress : callable, optional
 
     Raises
     ------
     AblationError
-        The design has no more than `n_removed` features.
+        The design has no more than `n_removed` features, or the saved study is not of these data.
     """
     table = data.design(design)
     if not 0 < n_removed < len(table.features):
@@ -166,9 +169,21 @@ def ablation(
         )
     if n_random < 1:
         raise AblationError("the null needs at least one random removal", cure="raise n_random")
-    study = _study(table, data.y, family, n_removed, seed)
-    honest = _honest(table, data.y, family, n_removed, n_random, budget or Budget(), seed, progress)
-    conclusion, verdict = _conclude(honest, n_removed, data)
+    if saved is not None and (saved.design, saved.family) != (design, family.name):
+        raise AblationError(
+            f"the saved row is of {saved.design!r} and {saved.family!r}, not of {design!r} and {family.name!r}",
+            cure="give the row of this design and family",
+        )
+    before = study_protocol(table, data.y, family, seed=seed) if saved is None else saved.study
+    study = _study(table, data.y, family, n_removed, seed, before)
+    chosen = None if saved is None else saved.honest.chosen
+    honest = _honest(table, data.y, family, n_removed, n_random, budget or Budget(), seed, chosen, progress)
+    if saved is not None and not np.array_equal(saved.honest.called, honest.full.called):
+        raise AblationError(
+            "the saved configurations do not give the saved calls: the study is of other data, budget or seed",
+            cure="run the study again",
+        )
+    conclusion, verdict = conclude(honest, n_removed, data)
     return AblationResult(
         design, family.name, n_removed, study, honest, conclusion, verdict, data.y.size, data.synthetic
     )
@@ -201,8 +216,7 @@ def _called(
     return np.asarray(family.predict_one(configuration, table.x[train], y[train], table.x[test], seed=seed) > 0.5)
 
 
-def _study(table: Design, y: Labels, family: Family, n: int, seed: int) -> StudyAblation:
-    before = study_protocol(table, y, family, seed=seed)
+def _study(table: Design, y: Labels, family: Family, n: int, seed: int, before: StudyProtocol) -> StudyAblation:
     train, test = before.train, before.test
     top, used = _top(before.best, family, table.rows(train), y[train], n, seed)
     rest = table.without(top)
@@ -223,10 +237,15 @@ def _honest(
     n_random: int,
     plan: Budget,
     seed: int,
+    saved: tuple[Configuration, ...] | None,
     progress: Progress | None,
 ) -> HonestAblation:
     rng = np.random.default_rng(seed)
     splits = list(outer_splits(y, outer=plan.outer, n_folds=plan.n_folds, repeats=plan.repeats, seed=seed))
+    if saved is not None and len(saved) != len(splits):
+        raise AblationError(
+            f"the saved study has {len(saved)} outer folds, this budget {len(splits)}", cure="give the study's budget"
+        )
     seen = np.zeros(y.size)
     full, same, anew = np.zeros(y.size), np.zeros(y.size), np.zeros(y.size)
     random = np.zeros((n_random, y.size))
@@ -238,7 +257,11 @@ def _honest(
             progress("ablation inside folds", number, len(splits))
         # Same seeds as `honest_protocol`, so that nothing but the removal differs.
         at = seed + number
-        best, _ = best_of_sweep(table.rows(train), y[train], family, n_folds=plan.inner_folds, seed=at)
+        best = (
+            saved[number]
+            if saved is not None
+            else best_of_sweep(table.rows(train), y[train], family, n_folds=plan.inner_folds, seed=at)[0]
+        )
         chosen.append(best)
         top, n_used = _top(best, family, table.rows(train), y[train], n, at)
         used.append(n_used)
@@ -267,44 +290,3 @@ def _honest(
         often_removed=tuple((table.features[i], float(removed[i]) / len(splits)) for i in often),
         n_used=float(np.median(used)),
     )
-
-
-def _conclude(honest: HonestAblation, n_removed: int, data: StudyData) -> tuple[Conclusion, str]:
-    full = honest.full.performance.balanced_accuracy
-    same, anew = honest.same_configuration.balanced_accuracy, honest.new_sweep.balanced_accuracy
-    low, high = np.quantile(honest.random_removal, [0.025, 0.975])
-    numbers = (
-        f"Left-out balanced accuracy {full.value:.2f} [{full.ci_low:.2f}, {full.ci_high:.2f}]; without the top "
-        f"{n_removed} {same.value:.2f} [{same.ci_low:.2f}, {same.ci_high:.2f}], and {anew.value:.2f} "
-        f"[{anew.ci_low:.2f}, {anew.ci_high:.2f}] after a new sweep; {n_removed} random features removed: "
-        f"{honest.random_removal.mean():.2f} ({low:.2f} to {high:.2f}), p = {honest.p_value:.3f}; "
-        f"of the {n_removed}, the model used {honest.n_used:g} (median over folds); {data.y.size} subjects."
-    )
-    carried = honest.p_value <= LEVEL
-    conclusion: Conclusion
-    if full.ci_low <= 0.5:
-        conclusion = "no signal to ablate"
-        words = (
-            "The full model is not shown to be better than chance, so its ablation cannot say which features matter; "
-            "a fall of the study's own number would be noise."
-        )
-    elif carried and anew.ci_low <= 0.5:
-        conclusion = "features carried the signal"
-        words = (
-            f"Without its top {n_removed} features the model falls below what random removal explains, and a new sweep "
-            "does not bring it back above chance: these features carried the signal in this cohort."
-        )
-    elif not carried and anew.ci_low > 0.5:
-        conclusion = "data are redundant"
-        words = (
-            f"The model does as well without its top {n_removed} features as without any others, and stays above "
-            "chance: the signal is spread over many features, and the ranking singles out none that is needed."
-        )
-    else:
-        conclusion = "inconclusive"
-        words = (
-            "Removal hurts more than chance explains, but a new sweep recovers: other features can take over. "
-            if carried
-            else "The fall is within what random removal explains, yet what is left is not shown to beat chance. "
-        ) + "This cohort is too small to decide."
-    return conclusion, ("SYNTHETIC data. " if data.synthetic else "") + f"{words} {numbers}"

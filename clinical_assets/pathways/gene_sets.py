@@ -266,3 +266,8 @@ def measured_gene_sets(
         max_size=max_size,
         source=collection.source,
     )
+
+
+def genes_in_sets(sets: MeasuredGeneSets) -> int:
+    """How many of the measured genes are in at least one of the sets."""
+    return int(np.unique(np.concatenate(sets.positions)).size)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     import polars as pl
 
 EXPRESSION, GENE_SETS, SCORES = "paired_expression.parquet", "gene_sets.parquet", "pathway_scores.parquet"
+LEFT_OUT = "gene_sets_left_out.csv"
 _KEY = "clinical_assets"
 
 
@@ -183,6 +184,20 @@ def read_kept_gene_sets(folder: Path, *, expression: str) -> tuple[MeasuredGeneS
         source=Provenance(**facts["source"]),
     )
     return sets, digest
+
+
+def keep_left_out(folder: Path, sets: MeasuredGeneSets) -> Path:
+    """Write every set that was left out: its name, why, and for an identical one the set that stands for it."""
+    import polars as pl
+
+    rows: list[tuple[str, str, str | None]] = [(name, "too small", None) for name in sets.too_small]
+    rows += [(name, "too large", None) for name in sets.too_large]
+    rows += [(other, "identical", name) for name, others in sets.collapsed for other in others]
+    frame = pl.DataFrame(
+        rows, schema={"gene_set": pl.String, "reason": pl.String, "identical_to": pl.String}, orient="row"
+    )
+    write_whole(folder / LEFT_OUT, frame.write_csv().encode())
+    return folder / LEFT_OUT
 
 
 _PER_SCORE = ("statistic", "p_value", "fdr", "median_effect", "score", "n_used")

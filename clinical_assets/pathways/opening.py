@@ -11,14 +11,13 @@ from pathlib import Path
 from clinical_assets.cohorts.paired import (
     DesignName,
     FamilyName,
-    InfluenzaFile,
     PairedCohortSpec,
     StudyPlan,
-    SyntheticPairs,
 )
+from clinical_assets.cohorts.paired_sources import InfluenzaFile, SyntheticPairs
 from clinical_assets.pathways import connectors, synthetic
 from clinical_assets.pathways.designs import COMBINATION, FOLD_CHANGE, ONE_TRANSCRIPTOME, PATHWAYS
-from clinical_assets.pathways.expression import IdentifierKind, read_expression
+from clinical_assets.pathways.expression import ExpressionError, IdentifierKind, map_identifiers, read_expression
 from clinical_assets.pathways.gene_sets import GeneSetCollection, read_gmt
 from clinical_assets.pathways.normalisation import Normalisation
 from clinical_assets.pathways.pairing import PairedExpression, pair_samples, read_sample_sheet
@@ -58,15 +57,33 @@ def open_expression(spec: PairedCohortSpec, folder: Path) -> PairedExpression:
             scale=source.scale,
             duplicates=source.duplicates,
         )
+        if source.mapping is not None and source.mapping.to != matrix.identifier_kind:
+            to = source.mapping.to
+            mapping = connectors.gene_mapping(folder / source.mapping.org_db, source=matrix.identifier_kind, to=to)
+            matrix = map_identifiers(matrix, mapping, to=to, duplicates=source.duplicates)
         sheet = read_sample_sheet(folder / source.samples)
     return pair_samples(
         matrix,
         sheet,
         control=spec.conditions.control,
         affected=spec.conditions.affected,
-        normalisation=Normalisation(**spec.normalisation.model_dump()),
+        normalisation=_normalisation(spec, folder),
         synthetic=spec.synthetic,
     )
+
+
+def _normalisation(spec: PairedCohortSpec, folder: Path) -> Normalisation:
+    options = spec.normalisation.model_dump(exclude={"genes"})
+    name = spec.normalisation.genes
+    if name is None:
+        return Normalisation(**options)
+    try:
+        lines = (folder / name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExpressionError(
+            f"gene list {name} cannot be read: {error}", cure="give a text file, a gene a line"
+        ) from None
+    return Normalisation(**options, genes=tuple(line.strip() for line in lines if line.strip()))
 
 
 def open_gene_sets(spec: PairedCohortSpec, folder: Path, *, identifiers: IdentifierKind) -> GeneSetCollection:
@@ -83,7 +100,10 @@ def open_gene_sets(spec: PairedCohortSpec, folder: Path, *, identifiers: Identif
 
 def scoring_method(spec: PairedCohortSpec) -> SignedRankScoring:
     """The signed-rank test as the cohort wants it."""
-    return SignedRankScoring(zero_method=spec.scoring.zero_method, correction=spec.scoring.correction)
+    wanted = spec.scoring
+    return SignedRankScoring(
+        zero_method=wanted.zero_method, correction=wanted.correction, correlation=wanted.correlation
+    )
 
 
 def budget(plan: StudyPlan) -> Budget:

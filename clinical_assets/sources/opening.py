@@ -81,7 +81,7 @@ class OpenedSource:
             else "Check delimiter and quote in the description; the file may also have changed while it was read.",
         )
 
-    def store(self, connection: duckdb.DuckDBPyConnection, relation: str) -> int:
+    def store(self, connection: duckdb.DuckDBPyConnection, relation: str, *, temporary: bool = False) -> int:
         """Write the source into table ``relation``, replacing it, and prove that nothing was lost or changed.
 
         The fast way in: delimited text is parsed on all threads and numbered by the table's own row ids, which a
@@ -93,6 +93,8 @@ class OpenedSource:
             The connection that the source was opened on, inside a transaction or not.
         relation : str
             Name of the table, quoted where it must be, such as ``raw.subjects``.
+        temporary : bool
+            Whether it ends with the connection; its name then begins with ``temp.``.
 
         Returns
         -------
@@ -106,7 +108,8 @@ class OpenedSource:
         """
         reading = self._reading
         try:
-            connection.execute(f"CREATE OR REPLACE TABLE {relation} AS {reading.unnumbered_sql or self.sql}")
+            made = "TEMP TABLE" if temporary else "TABLE"
+            connection.execute(f"CREATE OR REPLACE {made} {relation} AS {reading.unnumbered_sql or self.sql}")
         except duckdb.Error as error:
             self.verify_unchanged()  # a file that was cut off meanwhile explains more than what DuckDB met
             if not isinstance(error, (duckdb.InvalidInputException, duckdb.ConversionException)):

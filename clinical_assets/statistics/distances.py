@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 from clinical_assets.errors import InsufficientData
 from clinical_assets.statistics.inputs import FloatArray, InvalidArray, as_vector, check_fraction
+from clinical_assets.statistics.sorted_samples import compare_sorted
 
 UNSEEN = "(not in the reference)"
 MISSING = "(missing)"
@@ -149,7 +150,7 @@ def numeric_drift(reference: ArrayLike, current: ArrayLike, *, bins: NumericBins
     ks = shift = None
     if x_present.size and y_present.size:
         ks, shift = _compare_distributions(x_present, y_present)
-    return _drift(fixed.count(x), fixed.count(y), ks, shift)
+    return drift_of_counts(fixed.count(x), fixed.count(y), kolmogorov_smirnov=ks, wasserstein=shift)
 
 
 def categorical_drift(reference: ArrayLike, current: ArrayLike, *, bins: CategoryBins | None = None) -> Drift:
@@ -158,10 +159,21 @@ def categorical_drift(reference: ArrayLike, current: ArrayLike, *, bins: Categor
     A category not in the reference is a bin of its own. Raises InsufficientData for an empty sample.
     """
     fixed = category_bins(reference) if bins is None else bins
-    return _drift(fixed.count(reference), fixed.count(current), None, None)
+    return drift_of_counts(fixed.count(reference), fixed.count(current))
 
 
-def _drift(x: FloatArray, y: FloatArray, ks: float | None, shift: float | None) -> Drift:
+def drift_of_counts(
+    reference: ArrayLike,
+    current: ArrayLike,
+    *,
+    kolmogorov_smirnov: float | None = None,
+    wasserstein: float | None = None,
+) -> Drift:
+    """The distances of two arrays of counts (k,) over the same bins, the missing records last in both.
+
+    Raises as `population_stability_index`.
+    """
+    x, y = _count_pair(reference, current)
     n, m = float(x.sum()), float(y.sum())
     used = int(((x > 0) | (y > 0)).sum())
     return Drift(
@@ -169,8 +181,8 @@ def _drift(x: FloatArray, y: FloatArray, ks: float | None, shift: float | None) 
         psi_noise=psi_noise(used, n, m),
         jensen_shannon=jensen_shannon_distance(x, y),
         total_variation=total_variation(x, y),
-        kolmogorov_smirnov=ks,
-        wasserstein=shift,
+        kolmogorov_smirnov=kolmogorov_smirnov,
+        wasserstein=wasserstein,
         n_reference=round(n),
         n_current=round(m),
         missing_reference=float(x[-1]) / n,
@@ -246,11 +258,7 @@ def wasserstein_distance(reference: ArrayLike, current: ArrayLike) -> float:
 
 def _compare_distributions(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     """Kolmogorov-Smirnov and Wasserstein distance from one merge of both samples."""
-    x, y = np.sort(x), np.sort(y)
-    merged = np.concatenate([x, y])
-    merged.sort(kind="stable")
-    gap = np.abs(np.searchsorted(x, merged, side="right") / x.size - np.searchsorted(y, merged, side="right") / y.size)
-    return float(gap.max()), float(gap[:-1] @ np.diff(merged))
+    return compare_sorted(np.sort(x), np.sort(y))
 
 
 def _count_pair(reference: ArrayLike, current: ArrayLike) -> tuple[FloatArray, FloatArray]:

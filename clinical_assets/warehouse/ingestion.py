@@ -17,8 +17,9 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.errors import SourceError
 from clinical_assets.settings import Settings
 from clinical_assets.sources.opening import SourceFile, open_source
-from clinical_assets.warehouse import ingestion_log
+from clinical_assets.warehouse import erased_subjects, ingestion_log
 from clinical_assets.warehouse.digests import value_digest
+from clinical_assets.warehouse.matured import append_matured
 from clinical_assets.warehouse.snapshots import Snapshot, rejects_of, write_snapshot
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
@@ -46,6 +47,8 @@ class TableIngest:
         Digest of the unreadable lines, kept likewise; None when every record could be read.
     seconds : float
         Time it took, snapshot included.
+    erased : int
+        Records that were not taken in because their subject was erased on request; not among ``rows``.
     """
 
     rows: int
@@ -56,6 +59,7 @@ class TableIngest:
     snapshot: Snapshot
     rejects_digest: str | None
     seconds: float
+    erased: int = 0
 
 
 @dataclass(frozen=True)
@@ -97,15 +101,20 @@ def ingest(
     """
     tell = progress if progress is not None else _say_nothing
     tables: dict[str, TableIngest] = {}
+    refusing = erased_subjects.any_erased(spec.name, settings)
     with Warehouse(spec.name, settings).writer() as connection:
         ingestion_log.prepare(connection)
         connection.execute("DELETE FROM raw._rejects")
+        erased_subjects.begin(connection)
         for number, name in enumerate(spec.tables, start=1):
             tell(f"table {name!r} ({number} of {len(spec.tables)}): reading")
-            tables[name] = done = _ingest_table(connection, spec, name, settings=settings, folder=folder)
+            tables[name] = done = _ingest_table(
+                connection, spec, name, settings=settings, folder=folder, refusing=refusing
+            )
             tell(
                 f"table {name!r}: {done.rows:,} records, {len(done.columns):,} columns, {done.rejects:,} unreadable, "
                 f"{done.digest[:19]}, {done.seconds:.1f} s"
+                + (f"; {done.erased:,} left out: erased on request" if done.erased else "")
             )
         _drop_others(connection, keep=set(tables))
     digest = value_digest({name: [table.digest, table.rejects_digest] for name, table in tables.items()})
@@ -113,19 +122,39 @@ def ingest(
 
 
 def _ingest_table(
-    connection: duckdb.DuckDBPyConnection, spec: CohortSpec, name: str, *, settings: Settings, folder: Path | None
+    connection: duckdb.DuckDBPyConnection,
+    spec: CohortSpec,
+    name: str,
+    *,
+    settings: Settings,
+    folder: Path | None,
+    refusing: bool,
 ) -> TableIngest:
     started = time.monotonic()
     relation = f"raw.{quoted(name)}"
+    # Where subjects were erased, their records must not even pass through the file.
+    read = f"temp.{quoted('_read_' + name)}" if refusing else relation
+    erased = 0
     with open_source(connection, spec.tables[name], table_name=name, settings=settings, folder=folder) as opened:
-        rows = opened.store(connection, relation)
+        rows = opened.store(connection, read, temporary=refusing)
         rejects = 0
         if opened.rejects_sql is not None:
+            unread = f"SELECT line, reason, text FROM ({opened.rejects_sql})"
+            if refusing:
+                unread = erased_subjects.keep_other_lines(
+                    connection, spec.name, relation=f"({unread})", settings=settings
+                )
             counted = connection.execute(
-                f"INSERT INTO raw._rejects SELECT {literal(name)}, line, reason, text FROM ({opened.rejects_sql})"
+                f"INSERT INTO raw._rejects SELECT {literal(name)}, line, reason, text FROM ({unread})"
             ).fetchone()
             rejects = int(counted[0]) if counted else 0
+    if refusing:
+        erased = erased_subjects.keep_others(connection, spec, name, found=read, target=relation, settings=settings)
+        connection.execute(f"DROP TABLE {read}")
+        rows -= erased
     columns = _columns(connection, relation, name)
+    # Records that came through the inbox and whose outcome is known by now.
+    rows += append_matured(connection, spec, name)
     snapshot = write_snapshot(connection, relation, cohort=spec.name, table=name, settings=settings)
     rejects_digest = None
     if rejects:
@@ -151,6 +180,7 @@ def _ingest_table(
         snapshot=snapshot,
         rejects_digest=rejects_digest,
         seconds=time.monotonic() - started,
+        erased=erased,
     )
 
 
@@ -171,7 +201,7 @@ def _drop_others(connection: duckdb.DuckDBPyConnection, *, keep: set[str]) -> No
         "SELECT table_name FROM duckdb_tables() WHERE database_name = current_database() AND schema_name = 'raw'"
     ).fetchall()
     for (name,) in found:
-        if name not in keep and name != "_rejects":
+        if name not in keep and name not in ("_rejects", "_erased"):
             connection.execute(f"DROP TABLE raw.{quoted(name)}")
 
 

@@ -114,5 +114,5 @@ def _encrypt_snapshot(snapshot: Snapshot, key: str, settings: Settings) -> bool:
             raise damaged(snapshot, "its content has another digest")
         if not encrypted:
             write_parquet(connection, relation, snapshot.path, key)
-    write_manifest(snapshot.path, rows=snapshot.rows, columns=snapshot.columns)
+    write_manifest(snapshot.path, rows=snapshot.rows, columns=snapshot.columns, replaces=snapshot.replaces)
     return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,9 @@ class Snapshot:
         SHA-256 of the Parquet file, 64 hexadecimal digits.
     written_at : datetime
         When it was written, UTC.
+    replaces : tuple of dict
+        Digests (``digest``) of the snapshots that this one took the place of when a subject was erased, and when
+        (``at``, ISO 8601); empty for what was read from a source.
     """
 
     cohort: str
@@ -50,6 +54,7 @@ class Snapshot:
     bytes: int
     encrypted: bool
     written_at: dt.datetime
+    replaces: tuple[dict[str, str], ...] = ()
 
     def __str__(self) -> str:
         return f"Snapshot {self.digest} of table {self.table!r} of cohort {self.cohort!r}"
@@ -83,6 +88,7 @@ def read_manifest(path: Path) -> Snapshot | None:
             bytes=int(manifest["bytes"]),
             encrypted=bool(manifest["encrypted"]),
             written_at=dt.datetime.fromisoformat(manifest["written_at"]),
+            replaces=tuple(manifest.get("replaces", ())),
         )
     except FileNotFoundError:
         return None
@@ -93,8 +99,8 @@ def read_manifest(path: Path) -> Snapshot | None:
         ) from error
 
 
-def write_manifest(path: Path, *, rows: int, columns: int) -> Snapshot:
-    """Make a Parquet file that is safely on disk a snapshot, and return it."""
+def write_manifest(path: Path, *, rows: int, columns: int, replaces: Sequence[Mapping[str, str]] = ()) -> Snapshot:
+    """Make a Parquet file that is safely on disk a snapshot, and return it; ``replaces`` as in `Snapshot`."""
     target = path.with_suffix(".json")
     manifest = {
         "format": _FORMAT,
@@ -105,6 +111,7 @@ def write_manifest(path: Path, *, rows: int, columns: int) -> Snapshot:
         "bytes": path.stat().st_size,
         "encrypted": encryption.is_encrypted_parquet(path),
         "written_at": utc_now().isoformat(timespec="microseconds") + "Z",
+        **({"replaces": [dict(each) for each in replaces]} if replaces else {}),
     }
     new = _temporary(target)
     try:

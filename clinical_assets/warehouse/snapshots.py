@@ -79,7 +79,8 @@ def write_snapshot(
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent)
         rows = write_parquet(connection, relation, path, key)
-        return write_manifest(path, rows=rows, columns=sum(name != "_row" for name in names))
+        replaces = kept.replaces if kept is not None else ()
+        return write_manifest(path, rows=rows, columns=sum(name != "_row" for name in names), replaces=replaces)
 
 
 def verify_snapshot(snapshot: Snapshot, *, settings: Settings) -> None:

@@ -19,7 +19,7 @@ import duckdb
 import polars as pl
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.warehouse import cross_row, quarantine, validation_report
+from clinical_assets.warehouse import cross_row, erased_subjects, quarantine, validation_report
 from clinical_assets.warehouse import findings as kinds
 from clinical_assets.warehouse.cross_row import FINDINGS_TABLE, Stage
 from clinical_assets.warehouse.digests import table_digest, value_digest
@@ -88,6 +88,7 @@ def validate_cohort(spec: CohortSpec, warehouse: Warehouse) -> ValidationReport:
         When the description holds a rule, pattern or category that cannot be used; nothing is written then.
     """
     with warehouse.writer() as connection:
+        erased_subjects.sweep(connection, spec, settings=warehouse.settings)
         report, failures = validate_connection(spec, connection)
     if failures:
         raise validation_report.failed(spec, failures)
@@ -145,6 +146,7 @@ def _stage_rows(spec: CohortSpec, stage: Stage, validator: RowValidator, counts:
     """Type and check every row of a raw table; the failure if that is impossible."""
     connection, name, table = stage.connection, stage.name, stage.table
     counts.unreadable_lines = quarantine.keep_unreadable_lines(connection, name)
+    erased_subjects.note_findings(connection, name)
     types = _raw_types(connection, name)
     if types is None:
         return validation_report.not_ingested(name)

@@ -1,0 +1,60 @@
+"""The report on identifiers: what the description announces, what it does not, and who is named in logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assets_tests.governance.erasable import GONE, Erasable, erasable
+from clinical_assets.governance.deidentify import deidentify, named_in_files, scan_cohort
+from clinical_assets.records.database import RecordsDatabase
+from clinical_assets.records.ledger import Ledger
+from clinical_assets.settings import Settings
+
+
+@pytest.fixture
+def made(tmp_path: Path, settings: Settings) -> Erasable:
+    return erasable(tmp_path, settings)
+
+
+def test_described_identifiers_dates_and_notes_are_expected_in_validated_tables(made: Erasable) -> None:
+    found = deidentify(made.team.name, settings=made.settings, catalogue=made.catalogue)
+
+    columns = {f"{each.relation}.{each.column}" for each in found.expected}
+    assert {"validated.subjects.patient_id", "validated.visits.patient_id", "validated.subjects.admitted_on"} <= columns
+    assert {each.relation for each in found.unexpected} <= {
+        "model.features",
+        "validated.subjects",
+        f"reference.{'ab' * 8}",
+    }
+    assert {each.rule for each in found.unexpected} <= {"age over 89"}
+    (entry,) = Ledger(RecordsDatabase(made.settings)).entries(action="deidentification")
+    assert GONE not in str(entry.facts)
+
+
+def test_what_a_feature_or_monitoring_table_must_not_hold_is_found_with_rows(made: Erasable) -> None:
+    before = set(scan_cohort(made.spec, settings=made.settings))
+    with made.warehouse.writer() as connection:
+        connection.execute(
+            "CREATE TABLE monitoring.letters AS SELECT patient_id, 'a@b.org' AS sent_to, DATE '2024-01-02' AS sent_on "
+            "FROM model.features LIMIT 3"
+        )
+
+    found = set(scan_cohort(made.spec, settings=made.settings)) - before
+
+    assert {(each.column, each.identifier_class, each.rows) for each in found} == {
+        ("sent_to", "e-mail", 3),
+        ("sent_on", "dates and ages", 3),
+    }
+
+
+def test_logs_event_stores_and_reports_that_name_subjects_are_found(made: Erasable) -> None:
+    files, looked_at = named_in_files(made.spec, settings=made.settings)
+
+    named = {each.file: each.subjects for each in files}
+    # The log and the event store also name another subject.
+    assert named["dagster/run.log"] == 2
+    assert named["dagster/events.db"] == 2
+    assert named[f"models/{made.team.name}/first/report/results.json"] == 1
+    assert looked_at >= len(named)

@@ -1,0 +1,433 @@
+"""After release: ``incoming_records`` -> ``scored_records`` -> reports -> ``update_recommendation``, and a page.
+
+What belongs here: what Dagster needs to know. Taking batches in, scoring, reports and rules are the work of
+``clinical_assets.warehouse``, ``modelling`` and ``monitoring``.
+"""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from clinical_assets.assets import audit, evidence, freshness
+from clinical_assets.assets.partitions import COHORTS
+from clinical_assets.assets.resources import Cohort, Platform, told
+
+if TYPE_CHECKING:
+    from clinical_assets.governance.champions import Champion
+    from clinical_assets.modelling.bundle import Bundle
+
+GROUP = "monitoring"
+OWNERS = ["team:clinical-data-science"]
+
+
+def _champion(cohort: Cohort) -> "tuple[Champion, Bundle] | None":
+    """What serves, verified; None before the first promotion."""
+    from clinical_assets.governance import champions
+
+    champion = champions.current(cohort.settings, cohort.name)
+    return None if champion is None else (champion, champions.bundle_of(cohort.settings, champion))
+
+
+def _nothing(cohort: Cohort, why: str) -> dg.MaterializeResult:
+    """A report that has nothing to say yet, said as such."""
+    return dg.MaterializeResult(metadata={"verdict": "insufficient", "why": why, **evidence.identity(cohort.spec)})
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=["team:data-platform"],
+    kinds={"duckdb", "pandera"},
+    code_version="1",
+    freshness_policy=freshness.DAILY,
+)
+def incoming_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """New records and outcomes from the cohort's inbox: one row per accepted record, by batch.
+
+    Each batch is validated like the cohort's own source. Refused records are kept with their reasons; a file that
+    cannot be used lies in the inbox under `refused/` with a report beside it. The same file twice changes nothing.
+    """
+    from clinical_assets.warehouse.intake import take_in
+    from clinical_assets.warehouse.matured import mature
+
+    cohort = platform.cohort(context.partition_key)
+    with told(), cohort.warehouse.exclusive():
+        done = take_in(cohort.spec, settings=cohort.settings, progress=context.log.info)
+        known = mature(cohort.spec, cohort.sql, settings=cohort.settings) if cohort.warehouse.exists() else 0
+        for batch in done.batches:
+            if batch.status == "accepted":
+                counts = {"tables": dict(batch.tables), "refused": batch.refused_rows}
+                audit.record(context, cohort, "batch", digest=batch.batch, facts=counts)
+        for outcome in done.outcomes:
+            facts = {"new": outcome.new, "known": outcome.known, "conflicts": outcome.conflicts}
+            audit.record(context, cohort, "outcomes", digest=outcome.file, facts=facts)
+    batches = [
+        {
+            "batch": each.batch[:19],
+            "status": each.status,
+            "records": each.rows,
+            "refused records": each.refused_rows,
+        }
+        for each in done.batches
+    ]
+    outcomes = [
+        {
+            "file": each.file[:19],
+            "new facts": each.new,
+            "known": each.known,
+            "contradictions": each.conflicts,
+            "waiting for their record": each.waiting,
+            "refused rows": each.refused_rows,
+        }
+        for each in done.outcomes
+    ]
+    refused = [{"file": name, "reason": reason} for name, reason in done.refused]
+    tables: dict[str, list[dict[str, Any]]] = {
+        "batches": batches,
+        "outcome files": outcomes,
+        "refused files": refused,
+    }
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": sum(each.rows for each in done.batches if each.status == "accepted"),
+            **{name: evidence.records_table(rows) for name, rows in tables.items() if rows},
+            "refused files count": len(refused),
+            "received units with a known outcome": known,
+            "files left for the next run": done.left,
+            **evidence.identity(cohort.spec),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    deps=[incoming_records, "champion_model"],
+    kinds={"onnx", "duckdb"},
+    code_version="1",
+    freshness_policy=freshness.DAILY,
+)
+def scored_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """Risk, tier and alert of every received record by the present champion: one row per record and batch."""
+    from clinical_assets.modelling.scored import score_batch
+    from clinical_assets.warehouse.received import batches
+
+    cohort = platform.cohort(context.partition_key)
+    with told(), cohort.warehouse.exclusive():
+        serving = _champion(cohort)
+        if serving is None:
+            return _nothing(cohort, "No model was promoted yet, so that nothing can be scored.")
+        champion, bundle = serving
+        scored = [score_batch(cohort.warehouse, cohort.spec, bundle, batch) for batch in batches(cohort.warehouse)]
+        preview = {}
+        if any(each.rows for each in scored):
+            with cohort.warehouse.reader() as connection:
+                clear = cohort.in_clear(("batch", "risk", "is_alert", "tier", "scored_at"))
+                preview = evidence.preview(connection, "monitoring.scored_records", clear=clear)
+    new = [each for each in scored if each.new]
+    tiers = {tier.name: sum(each.tiers[tier.name] for each in new) for tier in cohort.spec.decisions.tiers}
+    rows = sum(each.rows for each in new)
+    return dg.MaterializeResult(
+        metadata={
+            "dagster/row_count": rows,
+            "alerts": sum(each.alerts for each in new),
+            **({"alert rate": sum(each.alerts for each in new) / rows} if rows else {}),
+            "tiers": evidence.records_table([{"tier": name, "records": number} for name, number in tiers.items()]),
+            "bundle digest": champion.digest,
+            "batches scored before": len(scored) - len(new),
+            **preview,
+            **evidence.identity(cohort.spec),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"duckdb"}, code_version="1"
+)
+def data_quality_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """Whether the newest batches look like records at all: missing, refused, implausible, stuck or shifted values."""
+    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring.quality import quality_report
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        with cohort.warehouse.reader() as connection:
+            window = windows.newest_batches(
+                connection, bundle_digest=serving[0].digest, at_least=cohort.spec.monitoring.minimum_n
+            )
+            if window is None:
+                return _nothing(cohort, "No batch was scored by the present champion yet.")
+            report = quality_report(connection, cohort.spec, serving[1], window)
+        kept_reports.keep(
+            cohort.settings, cohort.name, "data_quality_report", _told_of(report, window.name, serving[0].digest)
+        )
+    return _shown(cohort, report, window.name)
+
+
+@dg.asset(
+    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"duckdb"}, code_version="1"
+)
+def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """Have the newest batches moved away from the champion's training rows, and do the features that moved matter?
+
+    Decided on all rows, with multiplicity control, limits on size and a least number of records.
+    """
+    from clinical_assets.modelling import trainings
+    from clinical_assets.modelling.reference import relation_of
+    from clinical_assets.monitoring import drift, kept_reports, windows
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        champion, bundle = serving
+        contributions = trainings.with_bundle(cohort.settings, cohort.name, champion.digest).results["contributions"]
+        limits = cohort.spec.monitoring
+        names = bundle.feature_columns
+        with cohort.warehouse.reader() as connection:
+            window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
+            if window is None:
+                return _nothing(cohort, "No batch was scored by the present champion yet.")
+            report = drift.drift_report(
+                relation_of(champion.digest),
+                windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
+                features=names,
+                importance={name: contributions.get(name, 0.0) for name in names},
+                limits=limits,
+                connection=connection,
+            )
+        kept_reports.keep(cohort.settings, cohort.name, "drift_report", _told_of(report, window.name, champion.digest))
+    return _shown(cohort, report, window.name)
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    deps=[drift_report],
+    kinds={"evidently", "html"},
+    code_version="1",
+)
+def evidently_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """Evidently's drift report on a sample of the newest batches, for people who want pictures; nothing rests on it."""
+    from clinical_assets.modelling.reference import relation_of
+    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring.evidently_report import write_evidently_report
+
+    cohort = platform.cohort(context.partition_key)
+    limits = cohort.spec.monitoring
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        champion, bundle = serving
+        with cohort.warehouse.reader() as connection:
+            window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
+            if window is None or window.rows < limits.minimum_n:
+                return _nothing(cohort, f"Fewer than {limits.minimum_n} records: pictures of them would mislead.")
+            names = bundle.feature_columns
+            written = write_evidently_report(
+                relation_of(champion.digest),
+                windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
+                kept_reports.folder_of(cohort.settings, cohort.name) / "evidently.html",
+                columns=[*names, "risk"],
+                title=f"{cohort.spec.title}: {window.name}",
+                synthetic=cohort.spec.synthetic,
+                connection=connection,
+            )
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.path(str(written.path)),
+            "records drawn": written.rows_batch,
+            "window": window.name,
+            **evidence.identity(cohort.spec),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"python"}, code_version="1"
+)
+def performance_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """How the champion does on outcomes that are known by now, against its card; until then estimated without them."""
+    from clinical_assets.modelling import trainings
+    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring.label_free import label_free_report
+    from clinical_assets.monitoring.performance import performance_report as judge
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        champion, bundle = serving
+        training = trainings.with_bundle(cohort.settings, cohort.name, champion.digest)
+        with cohort.warehouse.reader() as connection:
+            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
+            unlabelled = label_free_report(connection, bundle)
+        if rows is None and unlabelled is None:
+            return _nothing(cohort, "No record was scored by the present champion yet.")
+        report = judge(rows, cohort.spec, bundle, card=training.results, unlabelled=unlabelled)
+        window = f"outcomes known by {report.until[:19]} UTC" if report.until else "before any outcome"
+        kept_reports.keep(cohort.settings, cohort.name, "performance_report", _told_of(report, window, champion.digest))
+    return _shown(cohort, report, window)
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    deps=[scored_records],
+    kinds={"fairlearn"},
+    code_version="1",
+)
+def fairness_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """The bias gate's questions, asked again of matured outcomes: one row per group and measure."""
+    from clinical_assets.governance.fairness import fairness_report as judge
+    from clinical_assets.monitoring import kept_reports, windows
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        champion, bundle = serving
+        with cohort.warehouse.reader() as connection:
+            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
+        if rows is None or not rows.height:
+            return _nothing(cohort, "No outcome of a scored record is known yet.")
+        report = judge(rows, cohort.spec, bundle)
+        window = f"outcomes known by {str(rows['known_at'].max())[:19]} UTC"
+        kept_reports.keep(cohort.settings, cohort.name, "fairness_report", _told_of(report, window, champion.digest))
+    return _shown(cohort, report, window)
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    deps=[data_quality_report, drift_report, performance_report, fairness_report],
+    kinds={"python"},
+    code_version="1",
+)
+def update_recommendation(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """What should happen to the champion, by which rule, on which evidence: nothing, an update, or a decision."""
+    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring.updating_history import history_of, recommend_for
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        if serving is None or not cohort.warehouse.exists():
+            return _nothing(cohort, "Nothing was scored yet.")
+        champion, bundle = serving
+        with cohort.warehouse.reader() as connection:
+            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
+        if rows is None or not rows.height:
+            return _nothing(cohort, "No outcome of a scored record is known yet.")
+        recommended, cause = recommend_for(
+            rows,
+            cohort.spec,
+            bundle,
+            settings=cohort.settings,
+            history=history_of(cohort.records, cohort.name),
+        )
+        content = {
+            "verdict": recommended.action,
+            "summary": recommended.reason,
+            "bundle_digest": champion.digest,
+            "cause": cause,
+            **recommended.to_json(),
+        }
+        before = kept_reports.latest(cohort.settings, cohort.name, "update_recommendation")
+        kept_reports.keep(cohort.settings, cohort.name, "update_recommendation", content)
+        if before is None or before.get("cause") != cause:
+            facts = {
+                "action": recommended.action,
+                "rule": recommended.rule,
+                "wanted": recommended.wanted,
+                "cause": cause,
+            }
+            audit.record(
+                context,
+                cohort,
+                "recommendation",
+                digest=champion.digest,
+                reason=recommended.reason,
+                facts={**facts, "cause": cause, "n": recommended.n, "events": recommended.events},
+            )
+    return dg.MaterializeResult(
+        metadata={
+            "action": recommended.action,
+            "rule": recommended.rule,
+            "reason": dg.MetadataValue.md(recommended.reason),
+            "outcomes judged by": recommended.n,
+            "events": recommended.events,
+            "evidence": dg.MetadataValue.json(json.loads(json.dumps(dict(recommended.evidence)))),
+            "cause": cause,
+            "bundle digest": champion.digest,
+            **evidence.identity(cohort.spec),
+        }
+    )
+
+
+@dg.asset(
+    partitions_def=COHORTS,
+    group_name=GROUP,
+    owners=OWNERS,
+    deps=[update_recommendation],
+    kinds={"html"},
+    code_version="1",
+)
+def monitoring_page(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+    """One static page with all reports of the cohort, and the platform's page with a traffic light for every cohort."""
+    from clinical_assets.governance import champions
+    from clinical_assets.monitoring.pages import write_cohort_page, write_platform_page
+
+    cohort = platform.cohort(context.partition_key)
+    with told():
+        serving = _champion(cohort)
+        page = write_cohort_page(cohort.settings, cohort.spec, champion=None if serving is None else serving[0].digest)
+        standing = {name: champions.current(cohort.settings, name) for name in cohort.catalogue.names()}
+        since = {name: champion.since for name, champion in standing.items() if champion is not None}
+        overview = write_platform_page(cohort.settings, cohort.catalogue, since=since)
+    return dg.MaterializeResult(
+        metadata={
+            "page": dg.MetadataValue.path(str(page)),
+            "all cohorts": dg.MetadataValue.path(str(overview)),
+            **evidence.identity(cohort.spec),
+        }
+    )
+
+
+def _told_of(report: Any, window: str, digest: str) -> dict[str, Any]:
+    """A report as it is kept."""
+    return {
+        "verdict": report.verdict,
+        "summary": report.summary,
+        "window": window,
+        "bundle_digest": digest,
+        "metrics": report.metrics(),
+        "report": report.to_json(),
+    }
+
+
+def _shown(cohort: Cohort, report: Any, window: str) -> dg.MaterializeResult:
+    """A report in the UI: verdict, words, numbers that it plots over time, rows."""
+    rows = report.rows()
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": report.verdict,
+            "summary": dg.MetadataValue.md(report.summary),
+            "window": window,
+            **{name: dg.MetadataValue.float(float(value)) for name, value in report.metrics().items()},
+            **({"details": evidence.records_table(rows)} if rows else {}),
+            **evidence.identity(cohort.spec),
+        }
+    )

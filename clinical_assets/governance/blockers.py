@@ -1,0 +1,268 @@
+"""What stands against a release, read from the stores at the moment of asking.
+
+What belongs here: every reason for which a model may not become champion, with a code, words and a cure. What does not:
+making it champion (``promotion``). Nothing that an asset, a check or a screen said earlier is believed.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clinical_assets.errors import ClinicalAssetsError
+from clinical_assets.governance import champions
+from clinical_assets.governance.people import authors, is_author
+from clinical_assets.governance.refusal import Refused
+from clinical_assets.governance.signatures import refuse_changed, signatures_of, standing_on
+from clinical_assets.governance.tally import Tally, last_rollback
+from clinical_assets.governance.verdicts import GATES
+
+if TYPE_CHECKING:
+    from clinical_assets.governance.candidate import ReleaseCandidate
+    from clinical_assets.governance.verdict_store import GateRun
+    from clinical_assets.governance.verdicts import Gate
+
+
+@dataclass(frozen=True)
+class Blocker:
+    """One reason against a release.
+
+    Attributes
+    ----------
+    code : str
+        Stable name, such as ``unsigned`` or ``gate_failed``.
+    message : str
+        What is wrong.
+    cure : str
+        What would end it.
+    """
+
+    code: str
+    message: str
+    cure: str
+
+
+def blockers(candidate: ReleaseCandidate, *, now: dt.datetime | None = None) -> tuple[Blocker, ...]:
+    """Everything that stands against making a candidate champion; empty when nothing does.
+
+    Parameters
+    ----------
+    now : datetime, optional
+        Moment at which signatures must be valid; by default the clock's.
+    """
+    moment = (now or dt.datetime.now(dt.UTC)).astimezone(dt.UTC)
+    return (
+        *_about_bundle(candidate),
+        *_about_records(candidate),
+        *_about_verdicts_and_signatures(candidate, moment),
+        *_about_erasure(candidate),
+        *_about_registry(candidate),
+    )
+
+
+def needs_signatures(candidate: ReleaseCandidate) -> bool:
+    """Whether people must sign: not for a kind of change that the plan lets take effect by itself.
+
+    A model that was rolled back needs them in any case.
+    """
+    from clinical_assets.governance.change import kind_of_change
+
+    permitted = kind_of_change(candidate).permitted
+    by_itself = permitted is not None and permitted.promotes_itself
+    return not by_itself or last_rollback(candidate.records, candidate.digest) is not None
+
+
+def _about_bundle(candidate: ReleaseCandidate) -> Iterator[Blocker]:
+    from clinical_assets.modelling import trainings
+    from clinical_assets.modelling.bundle import Bundle, BundleError
+
+    cohort, settings = candidate.cohort, candidate.settings
+    places = [candidate.bundle.folder, champions.warm_place(settings, cohort, candidate.digest)]
+    for place in (each for each in places if each == candidate.bundle.folder or each.exists()):
+        try:
+            found = Bundle.load(place)
+        except BundleError as error:
+            yield _blocker("bundle_changed", error, cure=f"Restore {place} from the registry or a backup.")
+            continue
+        if (found.digest, found.cohort) != (candidate.digest, cohort):
+            yield Blocker(
+                "bundle_changed",
+                f"{place} holds {found.digest} of {found.cohort}, not {candidate.digest}.",
+                f"Restore the bundle from the registry, or train {cohort} again.",
+            )
+    try:
+        newest = trainings.latest(settings, cohort).results["bundle_digest"]
+    except trainings.NoTraining as error:
+        yield _blocker("superseded", error, cure=f"Train {cohort} again.")
+    else:
+        if newest != candidate.digest:
+            yield Blocker(
+                "superseded",
+                f"Bundle {candidate.digest} is not the newest of {cohort}, which is {newest}.",
+                "Review, sign and promote the newest one; to go back to an old champion, roll back.",
+            )
+
+
+def _about_records(candidate: ReleaseCandidate) -> Iterator[Blocker]:
+    from clinical_assets.records.ledger import Ledger
+
+    report = Ledger(candidate.records).verify()
+    if not report.intact:
+        yield Blocker(
+            "ledger_broken",
+            f"The audit ledger is not intact: {report.problem}.",
+            "Restore the database of records from a backup and find out who wrote into it.",
+        )
+    given = signatures_of(candidate.records, bundle_digest=candidate.digest)
+    try:
+        refuse_changed(candidate.records, bundle_digest=candidate.digest, signatures=given)
+    except Refused as error:
+        yield _blocker(error.code, error)
+
+
+def _about_verdicts_and_signatures(candidate: ReleaseCandidate, now: dt.datetime) -> Iterator[Blocker]:
+    from clinical_assets.governance.dossier import load_dossier
+    from clinical_assets.governance.dossier_folder import DossierError
+    from clinical_assets.governance.verdict_store import VerdictsChanged, latest_verdicts
+
+    try:
+        runs: Mapping[Gate, GateRun] = latest_verdicts(candidate.records, bundle_digest=candidate.digest)
+    except VerdictsChanged as error:
+        yield _blocker("verdicts_changed", error)
+        runs = {}
+    else:
+        yield from _about_gates(candidate, runs)
+    try:
+        dossier = load_dossier(candidate.settings, candidate.cohort, candidate.digest)
+    except DossierError as error:
+        # Without it nobody can tell which signatures count.
+        yield _blocker("dossier_unusable", error, cure=f"Write the dossier of {candidate.cohort} again.")
+        return
+    found = standing_on(candidate, dossier.digest, now=now)
+    for run in runs.values():
+        for verdict in run.verdicts:
+            if verdict.verdict == "insufficient" and found.waiver_of(run.gate, verdict.criterion) is None:
+                yield Blocker(
+                    "waiver_missing",
+                    f"{run.gate}/{verdict.criterion} could not be judged, and nobody has waived it on this dossier: "
+                    f"{verdict.reason}",
+                    f"Waive it: clinical-assets waive {candidate.cohort} --digest {dossier.digest} --gate {run.gate} "
+                    f"--criterion '{verdict.criterion}'",
+                )
+    yield from _about_authors(candidate, found)
+    for rejection in found.rejections:
+        yield Blocker(
+            "rejected",
+            f"{rejection.printed_name} ({rejection.role}) rejected this dossier on {rejection.signed_at}: "
+            f"{rejection.reason}",
+            "Make another dossier that answers the reason, or let the signer withdraw the rejection.",
+        )
+    if needs_signatures(candidate):
+        yield from _about_approvals(candidate, found, dossier.digest)
+
+
+def _about_gates(candidate: ReleaseCandidate, runs: Mapping[Gate, GateRun]) -> Iterator[Blocker]:
+    for gate in GATES:
+        if gate not in runs or not runs[gate].verdicts:
+            yield Blocker(
+                "gate_missing",
+                f"Gate {gate} has given no verdict on bundle {candidate.digest}.",
+                f"Evaluate it: clinical-assets materialize {candidate.cohort}",
+            )
+            continue
+        for verdict in runs[gate].verdicts:
+            if verdict.verdict == "fail":
+                yield Blocker(
+                    "gate_failed",
+                    f"{gate}/{verdict.criterion} fails: {verdict.reason}",
+                    "Train a model that passes; a failure is not waived.",
+                )
+
+
+def _about_approvals(candidate: ReleaseCandidate, found: Tally, dossier_digest: str) -> Iterator[Blocker]:
+    cohort = candidate.cohort
+    sign = f"clinical-assets approve {cohort} --digest {dossier_digest}"
+    for role, number in found.lacking.items():
+        yield Blocker(
+            "unsigned",
+            f"{number} signature{'s' if number > 1 else ''} of {role} on dossier {dossier_digest} "
+            f"{'are' if number > 1 else 'is'} lacking.",
+            f"Let a {role} who did not train the model sign: {sign}",
+        )
+    if not found.lacking:
+        return
+    for each in found.expired:
+        yield Blocker(
+            "signature_expired", f"The signature of {each.login} ended on {each.expires_at}.", f"Sign: {sign}"
+        )
+    for each in found.elsewhere:
+        yield Blocker(
+            "other_dossier",
+            f"{each.login} signed dossier {each.dossier_digest}; the one on disk is {dossier_digest}.",
+            f"Read what changed and sign again: {sign}",
+        )
+    for each in found.outdated:
+        yield Blocker(
+            "rolled_back",
+            f"The model was rolled back after {each.login} signed on {each.signed_at}.",
+            f"Say why it may serve again and sign again: {sign}",
+        )
+
+
+def _about_authors(candidate: ReleaseCandidate, found: Tally) -> Iterator[Blocker]:
+    accounts = authors(candidate.records, candidate.digest)
+    if not accounts:
+        yield Blocker(
+            "author_unknown",
+            f"The audit ledger has no training that made bundle {candidate.digest}.",
+            f"Train {candidate.cohort} again.",
+        )
+    for login in dict.fromkeys(each.login for each in found.counted()):
+        if is_author(candidate.records, login, accounts):
+            yield Blocker(
+                "author_signed",
+                f"{login} signed, and an account of theirs started the training.",
+                "Let somebody else sign.",
+            )
+
+
+def _about_erasure(candidate: ReleaseCandidate) -> Iterator[Blocker]:
+    from clinical_assets.governance.erasure import marked_for_retraining
+
+    marked = [
+        each
+        for each in marked_for_retraining(candidate.settings, candidate.cohort)
+        if each.bundle_digest == candidate.digest
+    ]
+    if marked:
+        yield Blocker(
+            "erased_subjects",
+            f"Bundle {candidate.digest} was trained on a subject who was erased on {marked[0].at}.",
+            f"Train {candidate.cohort} again without them.",
+        )
+
+
+def _about_registry(candidate: ReleaseCandidate) -> Iterator[Blocker]:
+    from mlflow.exceptions import MlflowException
+
+    from clinical_assets.modelling import registry
+    from clinical_assets.modelling.mlflow_store import RegistryError
+
+    try:
+        found = registry.find_version(candidate.settings, candidate.cohort, alias=registry.CHALLENGER)
+    except (RegistryError, MlflowException) as error:
+        yield Blocker("registry_unavailable", f"The registry does not answer: {error}", "Let it run, and try again.")
+        return
+    if found is None or found.digest != candidate.digest:
+        yield Blocker(
+            "not_challenger",
+            f"The alias {registry.CHALLENGER} of {candidate.cohort} points to "
+            f"{'nothing' if found is None else found.digest}, not to {candidate.digest}.",
+            f"Train {candidate.cohort} again, or promote the challenger.",
+        )
+
+
+def _blocker(code: str, error: ClinicalAssetsError, *, cure: str = "") -> Blocker:
+    return Blocker(code, error.message, error.cure or cure)

@@ -1,0 +1,140 @@
+"""What signatures add up to under a cohort's policy: who counts, who is lacking, what stands against it.
+
+What belongs here: arithmetic on signatures. What does not: giving and reading them (``signatures``), and everything
+else that a release needs (``blockers``).
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from clinical_assets.cohorts.governance import ApprovalPolicy
+    from clinical_assets.governance.signatures import Signature
+    from clinical_assets.records.database import RecordsDatabase
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Signatures on one dossier at one moment.
+
+    Attributes
+    ----------
+    approvals : tuple of Signature
+        Those that count: of this dossier, in time, given after the last rollback, one a person.
+    lacking : mapping
+        Role to the number of signatures still lacking; empty when the policy is satisfied.
+    expired, outdated : tuple of Signature
+        Approvals of this dossier that no longer count: too old, or older than a rollback of the model.
+    elsewhere : tuple of Signature
+        Approvals of another dossier of the same bundle.
+    rejections : tuple of Signature
+        Those that stand.
+    waivers : tuple of Signature
+        Those that count.
+    """
+
+    approvals: tuple[Signature, ...]
+    lacking: Mapping[str, int]
+    expired: tuple[Signature, ...]
+    outdated: tuple[Signature, ...]
+    elsewhere: tuple[Signature, ...]
+    rejections: tuple[Signature, ...]
+    waivers: tuple[Signature, ...]
+
+    def waiver_of(self, gate: str, criterion: str) -> Signature | None:
+        """The waiver of a criterion, or None."""
+        return next((each for each in self.waivers if (each.gate, each.criterion) == (gate, criterion)), None)
+
+    def counted(self) -> tuple[Signature, ...]:
+        """Approvals and waivers: what a release would rest on."""
+        return self.approvals + self.waivers
+
+
+def tally(
+    signatures: Iterable[Signature],
+    policy: ApprovalPolicy,
+    *,
+    dossier_digest: str,
+    now: dt.datetime,
+    rolled_back: int | None = None,
+) -> Tally:
+    """Add up the signatures on a bundle.
+
+    Parameters
+    ----------
+    signatures : iterable of Signature
+        All on the bundle, in the order in which they were given.
+    policy : ApprovalPolicy
+        The cohort's.
+    dossier_digest : str
+        The dossier that is to be released.
+    now : datetime
+        Moment at which signatures must be valid.
+    rolled_back : int, optional
+        Ledger entry of the last rollback away from this bundle; approvals before it no longer count.
+    """
+    given = tuple(signatures)
+    here = [each for each in given if each.dossier_digest == dossier_digest]
+    wanted = {each.role: each.count for each in policy.signatures}
+    approvals: dict[str, Signature] = {}
+    expired, outdated = [], []
+    rejections: dict[str, Signature] = {}
+    waivers = []
+    for each in here:
+        if each.kind == "rejection":
+            rejections[each.login] = each
+        elif each.kind == "withdrawal":
+            rejections.pop(each.login, None)
+        elif _ended(each, now):
+            if each.kind == "approval":
+                expired.append(each)
+        elif each.kind == "waiver":
+            if each.role in policy.waivers:
+                waivers.append(each)
+        elif rolled_back is not None and each.ledger_seq < rolled_back:
+            outdated.append(each)
+        elif each.role in wanted:
+            # One person, one signature: whoever holds two roles counts for one of them.
+            approvals.setdefault(each.login, each)
+    roles = [each.role for each in approvals.values()]
+    lacking = {role: count - roles.count(role) for role, count in wanted.items() if roles.count(role) < count}
+    return Tally(
+        approvals=tuple(approvals.values()),
+        lacking=lacking,
+        expired=tuple(expired),
+        outdated=tuple(outdated),
+        elsewhere=tuple(each for each in given if each.dossier_digest != dossier_digest and each.kind == "approval"),
+        rejections=tuple(rejections.values()),
+        waivers=tuple(waivers),
+    )
+
+
+def last_rollback(
+    records: RecordsDatabase, bundle_digest: str, *, connection: sa.Connection | None = None
+) -> int | None:
+    """Ledger entry of the last rollback away from a bundle; None if there was none."""
+    import sqlalchemy as sa
+
+    from clinical_assets.records import schema
+
+    if connection is None:
+        with records.read() as own:
+            return last_rollback(records, bundle_digest, connection=own)
+    table = schema.promotions
+    newest = sa.select(sa.func.max(table.c.ledger_seq)).where(
+        table.c.kind == "rollback", table.c.previous_digest == bundle_digest
+    )
+    found = connection.execute(newest).scalar_one()
+    return None if found is None else int(found)
+
+
+def _ended(signature: Signature, now: dt.datetime) -> bool:
+    from clinical_assets.records.clock import parse
+
+    return parse(signature.expires_at) <= now

@@ -1,0 +1,188 @@
+"""Evidently's drift report as one HTML file, for people who want pictures.
+
+What belongs here: drawing the sample, running the preset, and a page that says what it rests on and asks nobody for
+anything. What does not: deciding about drift; that rests on all records (``drift``).
+
+Evidently needs minutes and gigabytes for a million rows, so it is given a bounded sample. Its server sends usage data,
+its report does not; the switch for it is set all the same.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from clinical_assets.monitoring.drift_columns import DriftError, Table
+
+if TYPE_CHECKING:
+    import duckdb
+    import pandas as pd
+    import polars as pl
+
+# A browser that opens the page contacts nobody, whatever the scripts in it would like.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' data: blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:; worker-src blob:; connect-src 'none'; form-action 'none'; base-uri 'none'"
+)
+
+
+@dataclass(frozen=True)
+class EvidentlyReport:
+    """Where the page lies and what it rests on.
+
+    Attributes
+    ----------
+    path : Path
+    size_bytes : int
+    rows_reference, rows_batch : int
+        Records in the samples.
+    left_out : tuple of str
+        Columns without a value in one of the samples, which Evidently refuses.
+    """
+
+    path: Path
+    size_bytes: int
+    rows_reference: int
+    rows_batch: int
+    left_out: tuple[str, ...]
+
+
+def write_evidently_report(
+    reference: str | pl.DataFrame | pl.LazyFrame,
+    batch: str | pl.DataFrame | pl.LazyFrame,
+    path: Path,
+    *,
+    columns: Sequence[str],
+    title: str,
+    synthetic: bool,
+    connection: duckdb.DuckDBPyConnection | None = None,
+    rows: int = 2_000,
+    seed: int = 0,
+) -> EvidentlyReport:
+    """Write Evidently's ``DataDriftPreset`` of a sample of both sides as one HTML file of about 5 MB.
+
+    Parameters
+    ----------
+    reference, batch, connection
+        As `drift.drift_report` takes them.
+    path : Path
+        The file, which appears whole or not at all; its folder is made.
+    columns : sequence of str
+        Features and the predicted risk. No others: what is not named is not in the page.
+    title : str
+        Cohort and batch, for the heading.
+    synthetic : bool
+        Whether the data is; the page then says so on top.
+    rows : int
+        Largest number of records drawn from each side.
+    seed : int
+
+    Raises
+    ------
+    DriftError
+        A column is absent or neither number nor text; no record on one side; no column with values on both.
+    """
+    tables = (
+        Table(reference, connection=connection, what="reference"),
+        Table(batch, connection=connection, what="batch"),
+    )
+    for table in tables:
+        if not table.rows:
+            raise DriftError(f"the {table.what} has no records to draw.", cure="Wait for a batch with records.")
+    samples = [table.sample(columns, rows=rows, seed=seed) for table in tables]
+    text = [name for name in columns if "text" in {table.kind(name) for table in tables}]
+    then, now = (_to_pandas(sample, text) for sample in samples)
+    left_out = tuple(name for name in columns if then[name].isna().all() or now[name].isna().all())
+    kept = [name for name in columns if name not in left_out]
+    if not kept:
+        raise DriftError(
+            "no column has values in both samples.", cure="Look at the missing shares of the drift report."
+        )
+    html = _render(
+        then[kept], now[kept], numbers=[n for n in kept if n not in text], text=[n for n in kept if n in text]
+    )
+    banner = _banner(title, tables, samples, synthetic=synthetic, left_out=left_out, seed=seed)
+    size = _write(path, _labelled(html, banner, title=f"{'SYNTHETIC ' if synthetic else ''}{title}"))
+    return EvidentlyReport(path, size, samples[0].height, samples[1].height, left_out)
+
+
+def _to_pandas(sample: pl.DataFrame, text: Sequence[str]) -> pd.DataFrame:
+    import pandas as pd
+    import polars as pl
+
+    # Through lists and arrays: the sample is small, and pyarrow's own conversion would keep nullable types.
+    return pd.DataFrame(
+        {
+            name: sample[name].cast(pl.String).to_list()
+            if name in text
+            else sample[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            for name in sample.columns
+        }
+    )
+
+
+def _render(reference: pd.DataFrame, batch: pd.DataFrame, *, numbers: Sequence[str], text: Sequence[str]) -> str:
+    # Before the import: afterwards it is read no more.
+    os.environ["DO_NOT_TRACK"] = "1"
+    import numpy as np
+    from evidently import DataDefinition, Dataset, Report
+    from evidently.presets import DataDriftPreset
+
+    definition = DataDefinition(numerical_columns=list(numbers), categorical_columns=list(text))
+    current, past = (Dataset.from_pandas(frame, data_definition=definition) for frame in (batch, reference))
+    # Columns of one value make Evidently divide nothing by nothing in a statistic that it does not show.
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return str(Report([DataDriftPreset()]).run(current, past).get_html_str(as_iframe=False))
+
+
+def _banner(
+    title: str,
+    tables: Sequence[Table],
+    samples: Sequence[pl.DataFrame],
+    *,
+    synthetic: bool,
+    left_out: Sequence[str],
+    seed: int,
+) -> str:
+    label = "<p><strong>SYNTHETIC DATA. No patient stands behind this page.</strong></p>" if synthetic else ""
+    (past, now), (all_past, all_now) = (s.height for s in samples), (t.rows for t in tables)
+    gone = f" Left out, without values in one sample: {escape(', '.join(left_out))}." if left_out else ""
+    colour = "#fdecea;border:2px solid #b2182b;color:#7d1020" if synthetic else "#eef3f7;border:1px solid #27506e"
+    return (
+        f'<div role="note" style="font:15px/1.45 Arial,sans-serif;margin:1rem;padding:.5rem .8rem;background:{colour}">'
+        f"{label}<p>{escape(title)}: Evidently's report on a sample of {now:,} of {all_now:,} records of the batch and "
+        f"{past:,} of {all_past:,} of the reference (seed {seed}). Its verdicts are its own, without control for the "
+        f"number of columns; decisions rest on the drift report over all records.{gone}</p></div>"
+    )
+
+
+def _labelled(html: str, banner: str, *, title: str) -> str:
+    head = f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}"><title>{escape(title)}</title>'
+    for tag, addition in (("<head>", head), ("<body>", banner)):
+        if html.count(tag) < 1:
+            raise DriftError(
+                f"Evidently's page has no {tag}, so it cannot be labelled.", cure="Use the locked version of evidently."
+            )
+        html = html.replace(tag, tag + addition, 1)
+    return html
+
+
+def _write(path: Path, text: str) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".evidently-", dir=path.parent)
+    work = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        # mkstemp makes files private; a page is read by people under other accounts.
+        work.chmod(0o644)
+        size = work.stat().st_size
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
+    return size

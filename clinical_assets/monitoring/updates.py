@@ -1,0 +1,337 @@
+"""What to do about an ageing model: the smallest adequate update, or a reason to keep one's hands off.
+
+What belongs here: the rules, in the order in which they are asked, each with the evidence it saw. What does not:
+carrying a recommendation out.
+
+1. ``data_quality``: values that look broken are repaired, not learned from.
+2. ``too_few``: nothing is decided on few outcomes.
+3. ``feedback``: where alerts lead to treatment, the outcomes of treated patients hide the risk they had. Only those on
+   whom nobody acted are judged by; when too few of them are left, a person is asked.
+4. ``closed_test``: original, intercept, intercept and slope, refit; the first that is adequate (Vergouwe et al. 2017,
+   doi 10.1002/sim.7179). A refit is tested by a logistic regression on the served log-odds and the features that matter
+   most, which nests recalibration. Significance alone moves nothing: the change must also be large enough to matter.
+5. ``subgroup``: the whole looks well, but a group does not: a person is asked.
+6. ``plan``, ``cool_down``, ``budget``: what the cohort's change control plan does not permit, or what comes too soon or
+   too often, is put to a person or waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from clinical_assets.errors import InsufficientData
+from clinical_assets.statistics.inputs import FloatArray
+from clinical_assets.statistics.logistic import fit_logistic, logit
+from clinical_assets.statistics.updating import UpdateChoice, choose_update
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clinical_assets.cohorts.governance import ChangeControlPlan, Monitoring
+
+Action = Literal["none", "wait", "repair_data", "ask", "intercept", "intercept_and_slope", "refit"]
+Rule = Literal[
+    "data_quality",
+    "too_few",
+    "feedback",
+    "adequate",
+    "closed_test",
+    "immaterial",
+    "subgroup",
+    "plan",
+    "cool_down",
+    "budget",
+]
+#: Level of each test: reports are made often, and a false retraining costs more than a late one.
+ALPHA = 0.01
+_EVENTS_PER_PARAMETER = 10
+_MOST_FEATURES = 20
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class History:
+    """What was done to the model before.
+
+    Attributes
+    ----------
+    updates : tuple of datetime
+        When updates of any kind were carried out, UTC.
+    now : datetime
+        The moment of the report, UTC.
+    """
+
+    updates: tuple[datetime, ...]
+    now: datetime
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """What should happen, by which rule, on which evidence.
+
+    Attributes
+    ----------
+    action : str
+        ``none`` (the model is adequate), ``wait``, ``repair_data``, ``ask`` (a person decides), or an update that the
+        plan permits.
+    wanted : str or None
+        The update that the tests ask for, also where a rule holds it back.
+    rule : str
+        The rule that decided.
+    reason : str
+        One sentence for a person.
+    n, events : int
+        Outcomes that were judged by.
+    evidence : mapping
+        Plain values.
+    """
+
+    action: Action
+    rule: Rule
+    reason: str
+    n: int
+    events: int
+    wanted: Action | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+def recommend(
+    event: NDArray[np.integer],
+    risk: FloatArray,
+    features: FloatArray,
+    *,
+    importance: Sequence[float],
+    limits: Monitoring,
+    plan: ChangeControlPlan,
+    history: History,
+    alert: NDArray[np.bool_],
+    acted: NDArray[np.object_] | None = None,
+    quality_alarms: Sequence[str] = (),
+    failing_groups: Sequence[str] = (),
+    seed: int = 0,
+) -> Recommendation:
+    """The smallest adequate update of a model, or why there is none.
+
+    Parameters
+    ----------
+    event : array of shape (n,), 0 or 1
+        Outcomes of records that the model scored.
+    risk : array of shape (n,), in (0, 1)
+        Served risks.
+    features : array of shape (n, p)
+        Features in the model's order; NaN is missing.
+    importance : sequence of p floats
+        Mean absolute contribution of each feature.
+    alert : array of shape (n,)
+        Whether the risk was at or above the threshold.
+    acted : array of shape (n,), optional
+        True, False or None (nobody said) for each record.
+    quality_alarms, failing_groups : sequences of str
+        What the data-quality and fairness reports found, in words.
+    """
+    n, events = int(event.size), int(event.sum())
+    if quality_alarms:
+        return Recommendation(
+            "repair_data",
+            "data_quality",
+            "Values of the newest records look broken; a model must not learn from them: " + "; ".join(quality_alarms),
+            n,
+            events,
+            evidence={"alarms": list(quality_alarms)},
+        )
+    usable = np.ones(n, dtype=bool)
+    told: dict[str, Any] = {}
+    if acted is not None:
+        known = np.array([value is not None for value in acted])
+        treated = np.array([value is True for value in acted])
+        share = float(treated[alert & known].mean()) if (alert & known).any() else 0.0
+        told = {"acted_share_of_alerts": share, "alerts_with_answer": int((alert & known).sum())}
+        if share >= limits.acted_share_limit:
+            return Recommendation(
+                "ask",
+                "feedback",
+                f"{share:.0%} of the alerts led to action. What was prevented looks like a false alarm, and who was "
+                "not treated was chosen: neither arm shows the untreated risk. Withhold the score from a random share, "
+                "or let a person judge.",
+                n,
+                events,
+                evidence=told,
+            )
+        usable &= ~treated
+    event, risk, features = event[usable], risk[usable], features[usable]
+    n, events = int(event.size), int(event.sum())
+    if n < limits.minimum_outcomes or events < limits.minimum_events or n - events < limits.minimum_events:
+        return Recommendation(
+            "wait",
+            "too_few",
+            f"{n} outcomes with {events} events are too few to judge by; {limits.minimum_outcomes} with "
+            f"{limits.minimum_events} events and non-events are needed.",
+            n,
+            events,
+            evidence=told,
+        )
+    wanted, evidence = _test(event, risk, features, importance=np.asarray(importance), limits=limits, seed=seed)
+    evidence = {**told, **evidence}
+    if wanted == "none":
+        if failing_groups:
+            return Recommendation(
+                "ask",
+                "subgroup",
+                "The whole looks well, but a group does not: " + "; ".join(failing_groups),
+                n,
+                events,
+                evidence={**evidence, "groups": list(failing_groups)},
+            )
+        rule: Rule = "immaterial" if evidence["closed_test"]["kind"] != "original" else "adequate"
+        return Recommendation("none", rule, _calm(rule, evidence), n, events, evidence=evidence)
+    held = _held_back(wanted, plan=plan, limits=limits, history=history)
+    action, by, reason = held if held is not None else (wanted, "closed_test", _due(wanted, evidence))
+    return Recommendation(action, by, reason, n, events, wanted=wanted, evidence=evidence)
+
+
+def _test(
+    event: NDArray[np.integer],
+    risk: FloatArray,
+    features: FloatArray,
+    *,
+    importance: FloatArray,
+    limits: Monitoring,
+    seed: int,
+) -> tuple[Action, dict[str, Any]]:
+    x = np.asarray(logit(np.clip(risk, 1e-12, 1 - 1e-12)))
+    columns = _columns(features, x, importance, events=int(min(event.sum(), event.size - event.sum())))
+    refit, gain = None, None
+    if columns is not None:
+        design = np.column_stack([np.ones_like(x), x, columns])
+        try:
+            fitted = fit_logistic(design, event.astype(np.float64), np.ones_like(x))
+            refit = design @ fitted.coefficients
+        except InsufficientData:
+            refit = None  # the features separate the outcomes: there is nothing to test a refit against
+    choice = _choice(event, x, refit, parameters=None if columns is None else columns.shape[1] + 2)
+    told: dict[str, Any] = {"closed_test": _told(choice), "refit_tested_with": 0 if refit is None else columns.shape[1]}  # type: ignore[union-attr]
+    if choice.kind == "refit":
+        assert columns is not None
+        gain = _gain(event, x, columns, seed=seed)
+        told["auroc_gain_cross_validated"] = gain
+        if gain >= limits.auroc_gain_limit:
+            return "refit", told
+        # Not worth a refit: is recalibration alone worth it?
+        choice = _choice(event, x, None, parameters=None)
+        told["closed_test_without_refit"] = _told(choice)
+    if choice.kind == "original" or choice.recalibration is None:
+        return "none", told
+    change = float(np.abs(choice.recalibration.apply_to_risk(np.clip(risk, 1e-12, 1 - 1e-12)) - risk).mean())
+    told["mean_change_of_risk"] = change
+    if change < limits.calibration_limit:
+        return "none", told
+    return ("intercept" if choice.kind == "intercept" else "intercept_and_slope"), told
+
+
+def _choice(
+    event: NDArray[np.integer], x: FloatArray, refit: FloatArray | None, *, parameters: int | None
+) -> UpdateChoice:
+    if refit is None:
+        return choose_update(event, x, alpha=ALPHA)
+    return choose_update(event, x, refit_logit=refit, refit_parameters=parameters, alpha=ALPHA)
+
+
+def _columns(features: FloatArray, x: FloatArray, importance: FloatArray, *, events: int) -> FloatArray | None:
+    """The features that matter most, filled and scaled: as many as the events bear, none that is constant."""
+    most = min(_MOST_FEATURES, events // _EVENTS_PER_PARAMETER - 2)
+    if most < 1 or not features.size:
+        return None
+    with np.errstate(all="ignore"):
+        medians = np.array([np.median(c[~np.isnan(c)]) if (~np.isnan(c)).any() else np.nan for c in features.T])
+    filled = np.where(np.isnan(features), medians, features)
+    spread = filled.std(axis=0)
+    usable = np.isfinite(spread) & (spread > 0)
+    order = [i for i in np.argsort(-importance, kind="stable") if usable[i]][:most]
+    if not order:
+        return None
+    chosen = (filled[:, order] - filled[:, order].mean(axis=0)) / spread[order]
+    # A column that others, or the model's own log-odds, add up to would leave the fit without an answer.
+    _, triangle = np.linalg.qr(np.column_stack([np.ones(len(chosen)), x, chosen]))
+    independent = np.abs(np.diag(triangle))[2:] > 1e-6 * np.sqrt(len(chosen))
+    return chosen[:, independent] if independent.any() else None
+
+
+def _gain(event: NDArray[np.integer], x: FloatArray, columns: FloatArray, *, seed: int) -> float:
+    """What a refit adds to the AUROC, cross-validated: many parameters always look better on their own rows."""
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import StratifiedKFold
+
+    design = np.column_stack([np.ones_like(x), x, columns])
+    fitted = np.empty_like(x)
+    penalty = np.concatenate([[0.0], np.ones(design.shape[1] - 1)])
+    folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
+    for train, test in folds.split(design, event):
+        found = fit_logistic(design[train], event[train].astype(np.float64), np.ones(train.size), penalty=penalty)
+        fitted[test] = design[test] @ found.coefficients
+    return float(roc_auc_score(event, fitted) - roc_auc_score(event, x))
+
+
+def _held_back(
+    wanted: Action, *, plan: ChangeControlPlan, limits: Monitoring, history: History
+) -> tuple[Action, Rule, str] | None:
+    permitted = plan.permits(wanted)  # type: ignore[arg-type]
+    words = wanted.replace("_", " ")
+    if permitted is None:
+        return "ask", "plan", f"An update ({words}) is due, but the change control plan does not permit it beforehand."
+    year = [each for each in history.updates if history.now - each < timedelta(days=365)]
+    if len(year) >= limits.updates_per_year:
+        return (
+            "ask",
+            "budget",
+            f"An update ({words}) is due, but {len(year)} were made within a year and {limits.updates_per_year} are "
+            "allowed.",
+        )
+    if year and history.now - max(year) < timedelta(days=limits.cool_down_days):
+        until = max(year) + timedelta(days=limits.cool_down_days)
+        return (
+            "wait",
+            "cool_down",
+            f"An update ({words}) is due, but the last one is too recent: wait until {until:%Y-%m-%d}.",
+        )
+    return None
+
+
+def _told(choice: UpdateChoice) -> dict[str, Any]:
+    tests = [asdict(test) for test in choice.tests]
+    found = choice.recalibration
+    return {
+        "kind": choice.kind,
+        "alpha": choice.alpha,
+        "tests": tests,
+        "intercept": None if found is None else found.intercept,
+        "slope": None if found is None else found.slope,
+    }
+
+
+def _calm(rule: Rule, evidence: Mapping[str, Any]) -> str:
+    if rule == "adequate":
+        return "No update is due: the closed test does not reject the model as it is."
+    change = evidence.get("mean_change_of_risk")
+    words = f"recalibration would move risks by {change:.3f} on average" if change is not None else "the gain is small"
+    return f"The model is not exactly right, but {words}: less than matters."
+
+
+def _due(wanted: Action, evidence: Mapping[str, Any]) -> str:
+    if wanted == "refit":
+        return (
+            f"Recalibration is not enough: a refit would gain {evidence['auroc_gain_cross_validated']:.3f} in AUROC, "
+            "cross-validated."
+        )
+    words = wanted.replace("_", " ")
+    return (
+        f"The smallest adequate update is {words}; it moves risks by {evidence['mean_change_of_risk']:.3f} on average."
+    )

@@ -1,0 +1,246 @@
+"""Alerts: what a person should know without asking, told once, and told again until somebody has received it.
+
+What belongs here: what an alert is, the outbox, when delivery is tried again. What does not: how a channel speaks
+(``alert_channels``), what is worth an alert (``alert_watch``).
+
+An alert names cohort, kind, counts and places; never an identifier, a value of a record or a free text that somebody
+wrote. ``data/alerts/waiting/`` holds what is not delivered everywhere yet, ``sent/`` what is, ``given_up/`` what no
+channel took for a week. A file's name is a digest of kind, cohort and cause: the same alert is never sent twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import filelock
+
+from clinical_assets.records.refusals import RecordsError
+
+if TYPE_CHECKING:
+    from clinical_assets.serving.alert_channels import Channel
+    from clinical_assets.settings import Settings
+
+Severity = Literal["info", "warning", "critical"]
+Kind = Literal[
+    "run_failed",
+    "gate_failed",
+    "promotion",
+    "rollback",
+    "data_quality",
+    "drift",
+    "performance",
+    "fairness",
+    "recommendation",
+    "stale",
+    "ledger",
+]
+ACTOR = "automation:alerts"
+_GIVE_UP = timedelta(days=7)
+_LONGEST_PAUSE_S = 3600.0
+_FIRST_PAUSE_S = 30.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """Something that happened, in words that may leave the machine.
+
+    Attributes
+    ----------
+    kind : str
+    cohort : str or None
+        None where the whole platform is meant.
+    severity : "info", "warning" or "critical"
+    title, text : str
+        One line, and what to do about it.
+    at : str
+        ISO 8601, UTC.
+    cause : str
+        What makes it the same alert: kind, cohort and cause are told once.
+    """
+
+    kind: Kind
+    cohort: str | None
+    severity: Severity
+    title: str
+    text: str
+    at: str
+    cause: str
+
+    @property
+    def key(self) -> str:
+        """A digest of kind, cohort and cause."""
+        return hashlib.sha256("\n".join((self.kind, self.cohort or "", self.cause)).encode()).hexdigest()[:40]
+
+
+@dataclass
+class Posted:
+    """An alert in the outbox.
+
+    Attributes
+    ----------
+    delivered : dict
+        Channel to the time at which it took the alert.
+    tries : int
+        Rounds of delivery so far.
+    next_try : str
+        Not before this moment, UTC.
+    recorded : bool
+        Whether the audit ledger has its entry.
+    """
+
+    alert: Alert
+    delivered: dict[str, str]
+    tries: int
+    next_try: str
+    recorded: bool
+
+
+def post(settings: Settings, alerts: Sequence[Alert]) -> tuple[Alert, ...]:
+    """Put alerts into the outbox; those that were there before, sent or not, are left out.
+
+    Returns
+    -------
+    tuple of Alert
+        The new ones.
+    """
+    if not alerts:
+        return ()
+    new = []
+    with _lock(settings):
+        for alert in alerts:
+            places = [_folder(settings, name) / f"{alert.key}.json" for name in ("waiting", "sent", "given_up")]
+            if any(place.exists() for place in places):
+                continue
+            _write(places[0], Posted(alert, {}, 0, alert.at, False))
+            new.append(alert)
+    return tuple(new)
+
+
+def deliver(settings: Settings, *, now: datetime | None = None) -> tuple[Alert, ...]:
+    """Try every channel that has not yet taken an alert that is due; one message a channel for all of them.
+
+    Each alert leaves an entry in the audit ledger at its first round. A channel that fails is logged and tried again
+    later, with pauses that grow to an hour; after a week it is given up.
+
+    Returns
+    -------
+    tuple of Alert
+        Those that every channel has taken by now.
+    """
+    from clinical_assets.serving.alert_channels import channels_of
+
+    moment = now or datetime.now(UTC)
+    waiting = _folder(settings, "waiting")
+    if not waiting.is_dir() or not any(waiting.glob("*.json")):
+        return ()
+    with _lock(settings):
+        posted = [each for each in map(_read, sorted(waiting.glob("*.json"))) if each is not None]
+        due = [each for each in posted if datetime.fromisoformat(each.next_try) <= moment]
+        if not due:
+            return ()
+        channels = channels_of(settings)
+        failed = {channel.name for channel in channels if not _told(channel, due, moment)}
+        done = []
+        for each in due:
+            each.tries += 1
+            if not each.recorded:
+                each.recorded = _recorded(settings, each, failed)
+            missing = [channel.name for channel in channels if channel.name not in each.delivered]
+            if not missing and each.recorded:
+                _move(settings, each, "sent")
+                done.append(each.alert)
+            elif moment - datetime.fromisoformat(each.alert.at) > _GIVE_UP:
+                _log.error("Alert %r is given up: %s never took it.", each.alert.title, ", ".join(missing) or "ledger")
+                _move(settings, each, "given_up")
+            else:
+                pause = min(_FIRST_PAUSE_S * 2 ** min(each.tries - 1, 10), _LONGEST_PAUSE_S)
+                each.next_try = (moment + timedelta(seconds=pause)).isoformat()
+                _write(_folder(settings, "waiting") / f"{each.alert.key}.json", each)
+    return tuple(done)
+
+
+def _told(channel: Channel, due: Sequence[Posted], moment: datetime) -> bool:
+    from clinical_assets.serving.alert_channels import DeliveryFailed
+
+    mine = [each for each in due if channel.name not in each.delivered]
+    if not mine:
+        return True
+    try:
+        channel.send([each.alert for each in mine])
+    except DeliveryFailed as error:
+        _log.warning("%d alerts could not be delivered to %s: %s", len(mine), channel.name, error)
+        return False
+    for each in mine:
+        each.delivered[channel.name] = moment.isoformat()
+    return True
+
+
+def _recorded(settings: Settings, posted: Posted, failed: set[str]) -> bool:
+    from clinical_assets.records.database import RecordsDatabase
+    from clinical_assets.records.ledger import Ledger
+
+    alert = posted.alert
+    facts: dict[str, Any] = {
+        "kind": alert.kind,
+        "severity": alert.severity,
+        "cause": alert.cause,
+        "delivered": sorted(posted.delivered),
+        "not_delivered_yet": sorted(failed - posted.delivered.keys()),
+    }
+    try:
+        Ledger(RecordsDatabase(settings)).append(
+            "alert", actor=ACTOR, cohort=alert.cohort, reason=alert.title, facts=facts
+        )
+    except RecordsError as error:
+        # A broken ledger is a reason for an alert, not against one.
+        _log.error("An alert could not be entered into the audit ledger: %s", error)
+        return False
+    return True
+
+
+def _lock(settings: Settings) -> filelock.BaseFileLock:
+    settings.alerts.mkdir(parents=True, exist_ok=True)
+    return filelock.FileLock(settings.alerts / ".lock", timeout=60)
+
+
+def _folder(settings: Settings, name: str) -> Path:
+    return settings.alerts / name
+
+
+def _read(path: Path) -> Posted | None:
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Posted(**{**told, "alert": Alert(**told["alert"])})
+    except (ValueError, TypeError, KeyError) as error:
+        _log.error("%s is no alert and is left alone: %s. Remove it.", path, type(error).__name__)
+        return None
+
+
+def _move(settings: Settings, posted: Posted, name: str) -> None:
+    _write(_folder(settings, name) / f"{posted.alert.key}.json", posted)
+    (_folder(settings, "waiting") / f"{posted.alert.key}.json").unlink()
+
+
+def _write(path: Path, posted: Posted) -> None:
+    write_json(path, asdict(posted))
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Replace a small file in one step."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=".alert-", dir=path.parent)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(value, file, indent=1, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(name).replace(path)

@@ -1,0 +1,42 @@
+"""Cohort descriptions for whoever asks often: read once, and again when their file changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clinical_assets.cohorts.registry import Catalogue
+    from clinical_assets.cohorts.spec import CohortSpec
+
+
+def stamp(path: Path) -> tuple[int, int] | None:
+    """Time and size of a file, by which a change of it is seen; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+class Descriptions:
+    """Checked descriptions by cohort."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, tuple[Any, CohortSpec]] = {}
+
+    def of(self, catalogue: Catalogue, cohort: str) -> CohortSpec:
+        """The checked description of a cohort.
+
+        Raises
+        ------
+        SpecError
+            It is unknown, or wrong.
+        """
+        entry = catalogue.entry(cohort)
+        mark = (entry.path, stamp(entry.path), entry.member)
+        kept = self._kept.get(cohort)
+        if kept is None or kept[0] != mark:
+            kept = self._kept[cohort] = (mark, catalogue.spec(cohort))
+        return kept[1]

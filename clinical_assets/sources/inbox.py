@@ -1,0 +1,162 @@
+"""The inbox: which new files of a cohort are complete, and where they go afterwards.
+
+``data/inbox/<cohort>/`` takes record files of a cohort with one table, and a folder a batch, with files named after
+the tables, for a cohort with several. ``outcomes/`` inside it takes outcomes. What was taken in is moved to ``done/``,
+what could not be used to ``refused/`` with a report beside it; nothing is deleted.
+
+What belongs here: names, sizes and times. What does not: looking into a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from clinical_assets.settings import Settings
+
+Kind = Literal["records", "outcomes"]
+DONE, REFUSED, OUTCOMES = "done", "refused", "outcomes"
+SUFFIXES = (".csv", ".parquet", ".jsonl", ".csv.gz", ".jsonl.gz")
+#: A file that nobody touched for so long is taken for complete.
+SETTLED_S = 2.0
+#: Files taken in at once; the rest waits for the next run.
+CHUNK = 500
+_UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One complete file, or one complete folder of a cohort with several tables.
+
+    Attributes
+    ----------
+    kind : "records" or "outcomes"
+    path : Path
+        The file or folder in the inbox.
+    files : tuple of Path
+        The file itself, or the folder's files.
+    """
+
+    kind: Kind
+    path: Path
+    files: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class Pending:
+    """What waits in one cohort's inbox: how many files, and a fingerprint of their names, sizes and times."""
+
+    files: int
+    fingerprint: str
+
+
+def is_candidate(name: str) -> bool:
+    """Whether a name can be that of a finished data file."""
+    lower = name.lower()
+    return not lower.startswith((".", "_")) and lower.endswith(SUFFIXES) and not lower.endswith(_UNFINISHED)
+
+
+def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None) -> dict[str, Pending]:
+    """What is complete in every cohort's inbox; opens no file and reads no description.
+
+    At most `chunk` files of a cohort are counted, in the order of their names: as many as one run takes.
+    """
+    found: dict[str, Pending] = {}
+    try:
+        cohorts = sorted(entry.name for entry in os.scandir(settings.inbox) if entry.is_dir(follow_symlinks=False))
+    except FileNotFoundError:
+        return found
+    for cohort in cohorts:
+        marks = sorted(_marks(settings.inbox / cohort, now=time.time() if now is None else now))[:chunk]
+        if marks:
+            text = "\n".join(f"{name} {size} {changed}" for name, size, changed in marks)
+            found[cohort] = Pending(files=len(marks), fingerprint=hashlib.sha256(text.encode()).hexdigest())
+    return found
+
+
+def _marks(folder: Path, *, now: float) -> Iterator[tuple[str, int, int]]:
+    for prefix, place in (("", folder), (f"{OUTCOMES}/", folder / OUTCOMES)):
+        try:
+            entries = list(os.scandir(place))
+        except FileNotFoundError:
+            continue
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                if entry.name in (DONE, REFUSED, OUTCOMES) or entry.name.startswith((".", "_")):
+                    continue
+                inside = [each for each in os.scandir(entry.path) if is_candidate(each.name)]
+                stats = [each.stat() for each in inside]
+                if stats and all(_settled(stat, now) for stat in stats):
+                    changed = max(stat.st_mtime_ns for stat in stats)
+                    yield f"{prefix}{entry.name}/", sum(stat.st_size for stat in stats), changed
+            elif is_candidate(entry.name):
+                stat = entry.stat()
+                if _settled(stat, now):
+                    yield f"{prefix}{entry.name}", stat.st_size, stat.st_mtime_ns
+
+
+def _settled(stat: os.stat_result, now: float) -> bool:
+    # The status time, too: a copy may keep the old time of its content, and is set last.
+    return now - max(stat.st_mtime, stat.st_ctime) >= SETTLED_S
+
+
+def complete(settings: Settings, cohort: str, *, chunk: int = CHUNK, now: float | None = None) -> tuple[Incoming, ...]:
+    """The complete files and folders of a cohort's inbox, by name, at most `chunk`."""
+    place = settings.inbox / cohort
+    moment = time.time() if now is None else now
+    found = []
+    for name, _, _ in sorted(_marks(place, now=moment))[:chunk]:
+        path = place / name.rstrip("/")
+        kind: Kind = "outcomes" if name.startswith(f"{OUTCOMES}/") else "records"
+        inside = sorted(each for each in path.iterdir() if is_candidate(each.name)) if path.is_dir() else [path]
+        found.append(Incoming(kind=kind, path=path, files=tuple(inside)))
+    return tuple(found)
+
+
+def set_aside(settings: Settings, cohort: str, incoming: Incoming) -> Path:
+    """Move what was taken in to ``done/``; a name that lies there already gets a number."""
+    return _move(settings.inbox / cohort / DONE, incoming)
+
+
+def refuse(
+    settings: Settings, cohort: str, incoming: Incoming, *, reason: str, cure: str | None, facts: Mapping[str, Any]
+) -> Path:
+    """Move what cannot be used to ``refused/``, with a report for people (.md) and one for programs (.json) beside it.
+
+    No value of a record may stand in `reason` or `facts`.
+    """
+    moved = _move(settings.inbox / cohort / REFUSED, incoming)
+    told = {
+        "file": incoming.path.name,
+        "cohort": cohort,
+        "refused_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "reason": reason,
+        "cure": cure,
+        **facts,
+    }
+    beside = moved.parent / moved.name
+    Path(f"{beside}.report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    lines = [f"# {incoming.path.name} was refused", "", f"Cohort {cohort}, {told['refused_at']}.", "", reason, ""]
+    lines += [f"**Cure:** {cure}", ""] if cure else []
+    lines += ["Nothing of it was taken in. Put the corrected file into the inbox again.", ""]
+    Path(f"{beside}.report.md").write_text("\n".join(lines), encoding="utf-8")
+    return moved
+
+
+def _move(folder: Path, incoming: Incoming) -> Path:
+    if incoming.kind == "outcomes":
+        folder = folder / OUTCOMES
+    folder.mkdir(parents=True, exist_ok=True)
+    target, number = folder / incoming.path.name, 1
+    while target.exists():
+        number += 1
+        target = folder / f"{number}_{incoming.path.name}"
+    incoming.path.rename(target)
+    return target
