@@ -1,6 +1,7 @@
 # make env    builds .venv from requirements.lock        make demo   real cohorts, end to end
 # make test   lint, types, import contract, tests        make dev    Dagster UI with daemon on the same state
 # make lock   recomputes requirements.lock               make bench  benchmarks (long)
+# make soak   tests with a real daemon (minutes)
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -17,7 +18,7 @@ export CLINICAL_ASSETS_DATA := $(abspath $(CLINICAL_ASSETS_DATA))
 export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
 DEMO_COHORTS ?= heart_disease clinical_trial_dropout
 
-.PHONY: env home demo test lint dev bench lock clean
+.PHONY: env home demo test soak lint dev bench lock clean
 
 env: $(VENV)/.ready
 
@@ -42,6 +43,9 @@ demo: home
 
 test: env lint
 	@$(BIN)/python -m pytest
+
+soak: env
+	@$(BIN)/python -m pytest -m soak -s
 
 lint: env
 	@$(BIN)/ruff check .

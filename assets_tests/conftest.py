@@ -13,12 +13,16 @@ import yaml
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.settings import (
     ACTOR,
+    ADVISORIES,
+    ALERT_SECRET,
+    ALERT_URLS,
     CATALOGUE,
     DATA,
     KEY,
     KEY_FILE,
     KEYS,
     RECORDS_URI,
+    SENTRY_DSN,
     TRACKING_URI,
     Settings,
 )
@@ -80,7 +84,8 @@ def small_spec(minimal: dict[str, Any]) -> CohortSpec:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose data folder is the test's own; the environment says the same."""
     monkeypatch.setenv(DATA, str(tmp_path / "data"))
-    for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI, RECORDS_URI, KEYS, ACTOR):
+    others = (KEYS, ACTOR, ADVISORIES, ALERT_URLS, ALERT_SECRET, SENTRY_DSN)
+    for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI, RECORDS_URI, *others):
         monkeypatch.delenv(name, raising=False)
     return Settings.from_environment()
 

@@ -30,9 +30,13 @@ from clinical_assets.automation.schedules import SCHEDULES  # noqa: E402
 from clinical_assets.automation.sensors import SENSORS  # noqa: E402
 
 defs = dg.Definitions(
-    assets=dg.load_assets_from_modules(
-        [cohorts, features, models, release, monitoring, updates, micro_cohorts, micro_cohort_studies]
-    ),
+    assets=[
+        *dg.load_assets_from_modules(
+            [cohorts, features, models, release, monitoring, updates, micro_cohorts, micro_cohort_studies]
+        ),
+        # Not made here, it only shows signatures; unless it is named, the graph does not know that it is partitioned.
+        release.approval,
+    ],
     asset_checks=[*cohort_checks.CHECKS, *release.GATE_CHECKS, *monitoring_checks.CHECKS, *micro_cohort_checks.CHECKS],
     jobs=JOBS,
     schedules=SCHEDULES,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -30,7 +31,7 @@ from assets_tests.governance.released import (
 from assets_tests.governance.trained import COHORT
 from assets_tests.warehouse.processes import ROOT
 from clinical_assets.cohorts.governance import PermittedChange
-from clinical_assets.governance import champions, change, people, promotion
+from clinical_assets.governance import agreed, champions, change, people, promotion
 from clinical_assets.governance.champions import JOURNAL, POINTER, Champion
 from clinical_assets.governance.change import Change
 from clinical_assets.governance.dossier import load_dossier, write_dossier
@@ -216,8 +217,9 @@ class TestBlockers:
     ) -> None:
         def planned(by_itself: bool) -> None:
             permitted = PermittedChange(kind="refit", promotes_itself=by_itself)
-            monkeypatch.setattr(change, "kind_of_change", lambda _: Change("refit", (), permitted))
+            monkeypatch.setattr(change, "kind_of_change", lambda _: Change("refit", (), permitted, first))
 
+        first = serving(second).digest
         planned(False)
         assert second.codes() == ["unsigned"]
         planned(True)
@@ -228,6 +230,38 @@ class TestBlockers:
         second.promote()
         rollback(second.settings, COHORT, actor="root", reason="Alarms on the ward.")
         assert "unsigned" in second.codes()
+
+    def test_a_plan_that_was_changed_since_the_champion_was_released_lets_nothing_take_effect_by_itself(
+        self, second: Releasable, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        permitted = PermittedChange(kind="refit", promotes_itself=True)
+        first = serving(second).digest
+        monkeypatch.setattr(change, "kind_of_change", lambda _: Change("refit", (), permitted, first))
+        assert second.codes() == []
+        second.trained.describe(pccp={"permitted": [permitted.model_dump(mode="json")]})
+        assert set(second.codes()) == {"description_changed", "unsigned", "plan_changed"}
+        write_dossier(second.candidate)
+        assert second.codes() == ["unsigned", "plan_changed"]
+        second.approve()
+        second.promote()
+        (_, entry) = Ledger(second.records).entries(action="promotion")
+        assert agreed.released_under(second.candidate, second.candidate.digest) == entry.facts["plan_digest"]
+        assert entry.facts["plan_digest"] == agreed.plan_digest(second.candidate.spec)
+        assert agreed.released_under(second.candidate, first) != entry.facts["plan_digest"]
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"approval": {"signatures": [{"role": "nurse"}]}},
+            {"limits": {"auroc_lower": 0.5}},
+            {"intended_use": "Everybody, at any time."},
+        ],
+    )
+    def test_signatures_are_for_the_description_that_the_dossier_shows(
+        self, signed: Releasable, changes: dict[str, Any]
+    ) -> None:
+        signed.trained.describe(**changes)
+        assert "description_changed" in signed.codes()
 
 
 class TestPromotion:
@@ -362,6 +396,7 @@ KILLS = {
 _KILLER = """
 import json, os, shutil, signal, sys
 from pathlib import Path
+from typing import Any
 from dataclasses import replace
 from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.governance import champions, promotion, switching

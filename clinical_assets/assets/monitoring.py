@@ -328,9 +328,10 @@ def update_recommendation(context: dg.AssetExecutionContext, platform: Platform)
             return _nothing(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         with cohort.warehouse.reader() as connection:
+            if windows.newest_batches(connection, bundle_digest=champion.digest, at_least=1) is None:
+                return _nothing(cohort, "No record was scored by the present champion yet.")
+            # Also before any outcome is known: broken values are told at once.
             rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
-        if rows is None or not rows.height:
-            return _nothing(cohort, "No outcome of a scored record is known yet.")
         recommended, cause = recommend_for(
             rows,
             cohort.spec,

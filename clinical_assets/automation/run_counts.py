@@ -10,7 +10,8 @@ from clinical_assets.automation.jobs import JOBS
 ASSETS = "assets"
 _IMPLICIT = "__ASSET_JOB"
 JOB_LABELS = (*(job.name for job in JOBS), ASSETS)
-_STATES = {
+#: Dagster's statuses by what they come to.
+STATES = {
     "success": [dg.DagsterRunStatus.SUCCESS],
     "failure": [dg.DagsterRunStatus.FAILURE],
     "canceled": [dg.DagsterRunStatus.CANCELED],
@@ -20,6 +21,7 @@ _STATES = {
         dg.DagsterRunStatus.STARTING,
         dg.DagsterRunStatus.STARTED,
         dg.DagsterRunStatus.CANCELING,
+        dg.DagsterRunStatus.SUSPENDED,
     ],
 }
 
@@ -30,7 +32,7 @@ def counted_runs(instance: dg.DagsterInstance) -> dict[tuple[str, str], int]:
     Runs of jobs that are not known any more are counted under ``other``.
     """
     counted: dict[tuple[str, str], int] = {}
-    for state, statuses in _STATES.items():
+    for state, statuses in STATES.items():
         left = instance.get_runs_count(dg.RunsFilter(statuses=statuses))
         for label in JOB_LABELS:
             name = _IMPLICIT if label == ASSETS else label

@@ -216,12 +216,18 @@ def _signed(signature: Signature, *, as_json: bool) -> None:
     if as_json:
         show_json({**asdict(signature), "reported_to_dagster": problem is None})
         return
+    # What stands against a release does not end by itself.
+    until = f", valid until {_seconds(signature.expires_at)}" if signature.kind in ("approval", "waiver") else ""
+    says = signature.meaning if signature.reason is None else f"{signature.meaning} {signature.reason}"
     out.print(
-        f"{signature.kind}: {signature.printed_name}, {signature.role}, {signature.signed_at} (UTC), valid until "
-        f"{signature.expires_at}\n  {signature.meaning}\n  dossier {signature.dossier_digest}\n"
-        f"  bundle  {signature.bundle_digest}",
+        f"{signature.kind}: {signature.printed_name}, {signature.role}, {_seconds(signature.signed_at)} UTC{until}\n"
+        f"  {says}\n  dossier {signature.dossier_digest}\n  bundle  {signature.bundle_digest}",
         markup=False,
     )
+
+
+def _seconds(moment: str) -> str:
+    return moment[:19].replace("T", " ")
 
 
 def _tell_recovery(cohort: str, found: Recovery | None) -> None:
@@ -241,7 +247,7 @@ def _show_champion(champion: Champion, *, as_json: bool) -> None:
         return
     before = champion.previous[0] if champion.previous else "none"
     out.print(
-        f"{champion.cohort} is served by {champion.digest}\n  since {champion.since}, by {champion.by}\n"
+        f"{champion.cohort} is served by {champion.digest}\n  since {_seconds(champion.since)} UTC, by {champion.by}\n"
         f"  before it: {before}",
         markup=False,
     )
@@ -260,13 +266,13 @@ def _show_review(
         out.print("[bold yellow]SYNTHETIC RECORDS: nothing here says anything about patients.[/bold yellow]")
     out.print(f"Bundle  {candidate.digest}\nDossier {dossier.digest}\n        {dossier.index}", markup=False)
     show_rows(gates, title="\nGates")
-    show_rows(not_passed, title="\nNot passed", empty="\nEvery criterion passed.")
+    show_rows(not_passed, title="\nNot passed", empty="\nEvery criterion passed.", fold=False)
     rows = [
         {
             "kind": each.kind,
             "name": each.printed_name,
             "role": each.role,
-            "signed (UTC)": each.signed_at,
+            "signed (UTC)": _seconds(each.signed_at),
             "this dossier": each.dossier_digest == dossier.digest,
             "of": f"{each.gate}/{each.criterion}" if each.gate else None,
             "says": each.reason or each.meaning,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
@@ -26,7 +27,7 @@ def dossier(
     """Write the release dossier of the newest model, and print its place and the digest that is signed.
 
     The same content gives the same digest, so writing again changes nothing. It is refused while a gate was not
-    evaluated.
+    evaluated. That of a model that failed is written, too, and says so: it is for reading, not for signing.
     """
     from clinical_assets.governance.candidate import candidate_of
     from clinical_assets.governance.dossier import load_dossier, write_dossier
@@ -51,7 +52,12 @@ def dossier(
     else:
         if candidate.spec.synthetic:
             out.print("[bold yellow]SYNTHETIC RECORDS: nothing here says anything about patients.[/bold yellow]")
+        failed = json.loads((found.folder / "dossier.json").read_text(encoding="utf-8"))["failed"]
         state = "Every file is as it was written." if check else f"To sign: clinical-assets review {cohort}"
+        if failed:
+            named = ", ".join(f"{each['gate']}/{each['criterion']}" for each in failed)
+            reading = f"For reading, not for signing; failed: {named}"
+            state = f"{state}\n{reading}" if check else reading
         out.print(
             f"Page    {found.index}\nDossier {found.digest}\nBundle  {found.bundle_digest}\n{state}", markup=False
         )

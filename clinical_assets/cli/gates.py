@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clinical_assets.cli import context
-from clinical_assets.cli.output import err, out, show_json, show_rows
+from clinical_assets.cli.output import err, fits, out, show_json, show_rows
 
 if TYPE_CHECKING:
     from clinical_assets.governance.verdicts import Gate, Verdict
@@ -64,8 +64,14 @@ def _show(said: Mapping[Gate, tuple[Verdict, ...]], *, cohort: str, digest: str,
         if not verdicts:
             out.print(f"\n{gate}: not evaluated yet; clinical-assets gates {cohort} --evaluate", markup=False)
             continue
-        show_rows(
-            [{name: cell for name, cell in verdict.row().items() if name != "gate"} for verdict in verdicts],
-            title=f"\n{gate}: {summary(verdicts)}",
-            spare=("events", "n", "ci_low", "ci_high"),
-        )
+        rows = [{name: cell for name, cell in verdict.row().items() if name != "gate"} for verdict in verdicts]
+        title = f"\n{gate}: {summary(verdicts)}"
+        if fits(rows):
+            show_rows(rows, title=title)
+            continue
+        # A sentence in a column of twenty letters cannot be read: numbers first, then what did not pass in full lines.
+        numbers = [{name: cell for name, cell in row.items() if name != "reason"} for row in rows]
+        show_rows(numbers, title=title, spare=("events", "n", "ci_low", "ci_high"))
+        for verdict in verdicts:
+            if verdict.verdict != "pass":
+                out.print(f"- {verdict.criterion} ({verdict.verdict}): {verdict.reason}", markup=False)

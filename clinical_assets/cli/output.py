@@ -87,6 +87,11 @@ def show_rows(
         out.print(f"[dim]No room here for {', '.join(left_out)}; a wider terminal and --json show them.[/dim]")
 
 
+def fits(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a table of these rows has room in the terminal with every cell in one line."""
+    return not rows or _width({name: [cell(row[name]) for row in rows] for name in rows[0]}) <= out.width
+
+
 def _width(texts: Mapping[str, Sequence[str]]) -> int:
     return sum(max(map(len, (name, *column))) + _GAP for name, column in texts.items()) - _GAP
 

@@ -28,7 +28,9 @@ class ApprovalPolicy(Strict):
     """
 
     signatures: tuple[RequiredSignatures, ...] = Field(
-        default=(RequiredSignatures(role="reviewer"),), min_length=1, description="Which roles must sign, how many of each."
+        default=(RequiredSignatures(role="reviewer"),),
+        min_length=1,
+        description="Which roles must sign, how many of each.",
     )
     waivers: tuple[Name, ...] = Field(
         default=("reviewer",), min_length=1, description="Roles that may waive what could not be judged."
@@ -94,8 +96,12 @@ class Monitoring(Strict):
     minimum_outcomes: int = Field(default=100, ge=20, description="Matured outcomes below which nothing is judged.")
     minimum_events: int = Field(default=20, ge=5)
     psi_limit: float = Field(default=0.2, gt=0, description="Population stability index from which drift is large.")
-    ks_limit: float = Field(default=0.1, gt=0, le=1, description="Kolmogorov-Smirnov distance from which drift is large.")
-    missing_change_limit: float = Field(default=0.1, gt=0, le=1, description="Change of the missing share that is large.")
+    ks_limit: float = Field(
+        default=0.1, gt=0, le=1, description="Kolmogorov-Smirnov distance from which drift is large."
+    )
+    missing_change_limit: float = Field(
+        default=0.1, gt=0, le=1, description="Change of the missing share that is large."
+    )
     calibration_limit: float = Field(
         default=0.02, gt=0, le=0.5, description="Mean change of risk by recalibration below which none is due."
     )

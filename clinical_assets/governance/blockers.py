@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinical_assets.errors import ClinicalAssetsError
-from clinical_assets.governance import champions
+from clinical_assets.governance import agreed, champions
 from clinical_assets.governance.people import authors, is_author
 from clinical_assets.governance.refusal import Refused
 from clinical_assets.governance.signatures import refuse_changed, signatures_of, standing_on
@@ -21,6 +21,7 @@ from clinical_assets.governance.verdicts import GATES
 
 if TYPE_CHECKING:
     from clinical_assets.governance.candidate import ReleaseCandidate
+    from clinical_assets.governance.change import Change
     from clinical_assets.governance.verdict_store import GateRun
     from clinical_assets.governance.verdicts import Gate
 
@@ -65,13 +66,26 @@ def blockers(candidate: ReleaseCandidate, *, now: dt.datetime | None = None) -> 
 def needs_signatures(candidate: ReleaseCandidate) -> bool:
     """Whether people must sign: not for a kind of change that the plan lets take effect by itself.
 
-    A model that was rolled back needs them in any case.
+    That plan is the one under which the champion was released; after a change of the plan people sign once more. A
+    model that was rolled back needs signatures in any case.
     """
     from clinical_assets.governance.change import kind_of_change
 
-    permitted = kind_of_change(candidate).permitted
-    by_itself = permitted is not None and permitted.promotes_itself
-    return not by_itself or last_rollback(candidate.records, candidate.digest) is not None
+    change = kind_of_change(candidate)
+    return (
+        not _takes_effect_by_itself(change)
+        or _plan_changed(candidate, change)
+        or last_rollback(candidate.records, candidate.digest) is not None
+    )
+
+
+def _takes_effect_by_itself(change: Change) -> bool:
+    return change.permitted is not None and change.permitted.promotes_itself
+
+
+def _plan_changed(candidate: ReleaseCandidate, change: Change) -> bool:
+    then = None if change.against is None else agreed.released_under(candidate, change.against)
+    return then != agreed.plan_digest(candidate.spec)
 
 
 def _about_bundle(candidate: ReleaseCandidate) -> Iterator[Blocker]:
@@ -112,8 +126,9 @@ def _about_records(candidate: ReleaseCandidate) -> Iterator[Blocker]:
     if not report.intact:
         yield Blocker(
             "ledger_broken",
-            f"The audit ledger is not intact: {report.problem}.",
-            "Restore the database of records from a backup and find out who wrote into it.",
+            f"The audit ledger is not intact: {report.problem}",
+            "Restore what was changed or lost (database of records, or anchors) from a backup, and find out who did "
+            "it: clinical-assets audit verify",
         )
     given = signatures_of(candidate.records, bundle_digest=candidate.digest)
     try:
@@ -140,16 +155,24 @@ def _about_verdicts_and_signatures(candidate: ReleaseCandidate, now: dt.datetime
         # Without it nobody can tell which signatures count.
         yield _blocker("dossier_unusable", error, cure=f"Write the dossier of {candidate.cohort} again.")
         return
+    if not agreed.shows_present_description(candidate, dossier):
+        yield Blocker(
+            "description_changed",
+            f"The description of {candidate.cohort} (limits, policy, plan, intended use, all else) is not the one in the "
+            "dossier.",
+            f"Evaluate, write and sign again: clinical-assets materialize {candidate.cohort} --job prepare_release",
+        )
     found = standing_on(candidate, dossier.digest, now=now)
     for run in runs.values():
         for verdict in run.verdicts:
             if verdict.verdict == "insufficient" and found.waiver_of(run.gate, verdict.criterion) is None:
+                past = [e for e in found.expired if (e.gate, e.criterion) == (run.gate, verdict.criterion)]
+                who = f"the waiver of {past[-1].login} ended on {past[-1].expires_at}" if past else "nobody waived it"
                 yield Blocker(
                     "waiver_missing",
-                    f"{run.gate}/{verdict.criterion} could not be judged, and nobody has waived it on this dossier: "
-                    f"{verdict.reason}",
+                    f"{run.gate}/{verdict.criterion} could not be judged, and on this dossier {who}: {verdict.reason}",
                     f"Waive it: clinical-assets waive {candidate.cohort} --digest {dossier.digest} --gate {run.gate} "
-                    f"--criterion '{verdict.criterion}'",
+                    f"--criterion '{verdict.criterion}' --as LOGIN --reason '...'",
                 )
     yield from _about_authors(candidate, found)
     for rejection in found.rejections:
@@ -169,7 +192,7 @@ def _about_gates(candidate: ReleaseCandidate, runs: Mapping[Gate, GateRun]) -> I
             yield Blocker(
                 "gate_missing",
                 f"Gate {gate} has given no verdict on bundle {candidate.digest}.",
-                f"Evaluate it: clinical-assets materialize {candidate.cohort}",
+                f"Evaluate it: clinical-assets gates {candidate.cohort} --evaluate",
             )
             continue
         for verdict in runs[gate].verdicts:
@@ -177,13 +200,14 @@ def _about_gates(candidate: ReleaseCandidate, runs: Mapping[Gate, GateRun]) -> I
                 yield Blocker(
                     "gate_failed",
                     f"{gate}/{verdict.criterion} fails: {verdict.reason}",
-                    "Train a model that passes; a failure is not waived.",
+                    "Do what the reason says and evaluate the gates again, or train another model; a failure is not "
+                    "waived.",
                 )
 
 
 def _about_approvals(candidate: ReleaseCandidate, found: Tally, dossier_digest: str) -> Iterator[Blocker]:
     cohort = candidate.cohort
-    sign = f"clinical-assets approve {cohort} --digest {dossier_digest}"
+    sign = f"clinical-assets approve {cohort} --digest {dossier_digest} --as LOGIN --meaning '...'"
     for role, number in found.lacking.items():
         yield Blocker(
             "unsigned",
@@ -193,10 +217,18 @@ def _about_approvals(candidate: ReleaseCandidate, found: Tally, dossier_digest: 
         )
     if not found.lacking:
         return
-    for each in found.expired:
+    from clinical_assets.governance.change import kind_of_change
+
+    change = kind_of_change(candidate)
+    if _takes_effect_by_itself(change) and _plan_changed(candidate, change):
         yield Blocker(
-            "signature_expired", f"The signature of {each.login} ended on {each.expires_at}.", f"Sign: {sign}"
+            "plan_changed",
+            "The change control plan is not the one under which the champion was released: nothing takes effect by "
+            "itself until people have signed a release under the new one.",
+            f"Sign: {sign}",
         )
+    for each in (signature for signature in found.expired if signature.kind == "approval"):
+        yield Blocker("signature_expired", f"{each.login}'s signature ended on {each.expires_at}.", f"Sign: {sign}")
     for each in found.elsewhere:
         yield Blocker(
             "other_dossier",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.modelling import trainings
-from clinical_assets.modelling.bundle import Bundle
+from clinical_assets.modelling.bundle import Bundle, BundleError
 from clinical_assets.modelling.trainings import Training
 
 if TYPE_CHECKING:
@@ -100,7 +100,10 @@ def candidate_of(
 
     spec = catalogue.spec(cohort)
     training = trainings.latest(settings, cohort) if digest is None else trainings.with_bundle(settings, cohort, digest)
-    bundle = training.bundle()
+    try:
+        bundle = training.bundle()
+    except BundleError as error:
+        raise BundleError(f"{cohort}, training {training.folder.name}: {error.message}", cure=error.cure) from error
     told = training.results.get("bundle_digest")
     if told != bundle.digest:
         raise CandidateChanged(

@@ -69,7 +69,9 @@ def changes_this_year(candidate: ReleaseCandidate, change: Change, *, now: dt.da
             .where(
                 table.c.cohort == candidate.cohort,
                 table.c.kind == "promotion",
+                # The first, and one that people signed once more under another plan, changed nothing that served.
                 table.c.previous_digest.is_not(None),
+                table.c.previous_digest != table.c.bundle_digest,
                 table.c.bundle_digest != candidate.digest,
                 table.c.at >= since,
             )

@@ -16,12 +16,14 @@ import duckdb
 
 from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.governance.processing_times import RULE, as_processing_time, is_processing_time
 from clinical_assets.governance.safe_harbor import Finding, scan
 from clinical_assets.records.actors import current_actor
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger import Ledger
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse.erased_subjects import WORD, distinctive_words
+from clinical_assets.warehouse.matured import OUTCOMES
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 
@@ -62,7 +64,8 @@ class Deidentification:
         In feature, reference, mart and monitoring tables, where nothing but the key may name anybody, and in validated
         columns whose description does not say that they identify.
     expected : tuple of Finding
-        In validated columns that are described as identifier, date or note: they must not leave the platform.
+        In validated columns that are described as identifier, date or note, and processing times: they must not leave
+        the platform.
     files : tuple of NamedIn
         Logs, event stores and reports that name subjects of the cohort.
     files_looked_at : int
@@ -85,14 +88,18 @@ class Deidentification:
 def scan_cohort(
     spec: CohortSpec, *, settings: Settings, schemas: Sequence[str] = FEATURE_SCHEMAS
 ) -> tuple[Finding, ...]:
-    """Safe Harbor over the tables that models, reports and monitoring read; the declared key is left out.
+    """Safe Harbor over the tables that models, reports and monitoring read.
+
+    The declared key is left out, and so are the platform's own processing times, which `deidentify` lists.
 
     Returns
     -------
     tuple of Finding
         Empty when nothing was found, or when there is no warehouse yet.
     """
-    return tuple(finding for _, found in _scanned(spec, settings, schemas) for finding in found)
+    return tuple(
+        finding for _, found in _scanned(spec, settings, schemas) for finding in found if finding.rule != RULE
+    )
 
 
 def deidentify(cohort: str, *, settings: Settings, catalogue: Catalogue) -> Deidentification:
@@ -106,12 +113,14 @@ def deidentify(cohort: str, *, settings: Settings, catalogue: Catalogue) -> Deid
     spec = catalogue.spec(cohort)
     inner = list(_scanned(spec, settings, FEATURE_SCHEMAS, needed=True))
     outer = list(_scanned(spec, settings, ("validated",)))
-    expected, undescribed = _described(spec, settings, [finding for _, found in outer for finding in found])
+    described, undescribed = _described(spec, settings, [finding for _, found in outer for finding in found])
+    within = [finding for _, found in inner for finding in found]
+    expected = (*described, *(finding for finding in within if finding.rule == RULE))
     files, looked_at = named_in_files(spec, settings=settings)
     answer = Deidentification(
         cohort=cohort,
         relations=tuple(name for name, _ in (*inner, *outer)),
-        unexpected=(*(finding for _, found in inner for finding in found), *undescribed),
+        unexpected=(*(finding for finding in within if finding.rule != RULE), *undescribed),
         expected=expected,
         files=files,
         files_looked_at=looked_at,
@@ -160,16 +169,13 @@ def _scanned(
             subjects = {spec.subject_of(each) for each in spec.tables}
             personal = bool(subjects & columns) or set(spec.key) <= columns
             declared = () if schema == "validated" else (*spec.key, *subjects)
-            yield (
-                name,
-                scan(
-                    connection,
-                    f"{quoted(schema)}.{quoted(table)}",
-                    name=name,
-                    declared=declared,
-                    personal=personal,
-                ),
+            if name == OUTCOMES:
+                declared = (*declared, "unit")  # the key once more, as one text
+            found = scan(
+                connection, f"{quoted(schema)}.{quoted(table)}", name=name, declared=declared, personal=personal
             )
+            told = (as_processing_time(each) if is_processing_time(connection, each) else each for each in found)
+            yield name, tuple(told)
 
 
 def _tables(connection: duckdb.DuckDBPyConnection, schemas: Sequence[str]) -> list[tuple[str, str, set[str]]]:

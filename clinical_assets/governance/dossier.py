@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ACTION: Final = "dossier"
 SBOM = "sbom.cdx.json"
+SPEC: Final = "spec.json"
 _SUMMARY = "dossier.json"
 
 

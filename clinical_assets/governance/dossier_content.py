@@ -153,6 +153,7 @@ def _lineage(candidate: ReleaseCandidate) -> dict[str, Any]:
 
 def _origin(candidate: ReleaseCandidate) -> dict[str, Any]:
     """Digests and versions of what the bundle was made from, and what no longer agrees with them."""
+    from clinical_assets.governance.agreed import plan_digest, policy_digest
     from clinical_assets.warehouse.digests import value_digest
 
     made = candidate.bundle.description["provenance"]
@@ -170,6 +171,8 @@ def _origin(candidate: ReleaseCandidate) -> dict[str, Any]:
         *((f"raw snapshot of {name}", digest) for name, digest in made["snapshots"].items()),
         ("description (what a model is made from)", made["spec_digest"]),
         ("description as a whole, today", value_digest(candidate.spec.canonical())),
+        ("approval policy", policy_digest(candidate.spec)),
+        ("change control plan", plan_digest(candidate.spec)),
         ("feature SQL", made["features_sql_digest"]),
         ("outcome SQL", made["outcome_sql_digest"]),
         ("clinical_assets", made["code_version"]),

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from clinical_assets.errors import ClinicalAssetsError
-from clinical_assets.governance import champions
+from clinical_assets.governance import agreed, champions
 from clinical_assets.governance.blockers import Blocker, blockers
 from clinical_assets.governance.champions import Champion
 from clinical_assets.governance.refusal import Refused
@@ -44,7 +44,8 @@ def promote(
     """Make a candidate champion of its cohort, if nothing stands against it.
 
     Others who promote or roll back the same cohort at this moment queue. When this returns, the pointer is switched and
-    the change recorded. Promoting what serves already changes nothing. A registry that cannot be told is logged as a
+    the change recorded. Promoting what serves already changes nothing, unless people signed it under another change
+    control plan: then it is recorded anew, under that plan. A registry that cannot be told is logged as a
     warning, and told by the next `recover`.
 
     Parameters
@@ -66,7 +67,8 @@ def promote(
         if found:
             raise PromotionRefused(cohort, found)
         before = champions.current(settings, cohort)
-        if before is not None and before.digest == candidate.digest:
+        serves = before is not None and before.digest == candidate.digest
+        if before is not None and serves and _under_this_plan(candidate):
             return before
         champions.keep_warm(settings, candidate.bundle)
         older = () if before is None else (before.digest, *before.previous)
@@ -79,7 +81,16 @@ def promote(
             promotion=str(uuid.uuid4()),
         )
         dossier, rests_on = _signed(candidate, now)
-        change = Change("promotion", champion, None if before is None else before.digest, dossier, reason, rests_on)
+        change = Change(
+            "promotion",
+            champion,
+            None if before is None else before.digest,
+            dossier,
+            reason,
+            rests_on,
+            plan_digest=agreed.plan_digest(candidate.spec),
+            policy_digest=agreed.policy_digest(candidate.spec),
+        )
         apply(settings, change)
     return champion
 
@@ -152,6 +163,10 @@ def _signed(candidate: ReleaseCandidate, now: dt.datetime | None) -> tuple[str, 
     dossier = load_dossier(candidate.settings, candidate.cohort, candidate.digest)
     found = standing_on(candidate, dossier.digest, now=now)
     return dossier.digest, tuple(each.id for each in found.counted())
+
+
+def _under_this_plan(candidate: ReleaseCandidate) -> bool:
+    return agreed.released_under(candidate, candidate.digest) == agreed.plan_digest(candidate.spec)
 
 
 def _utc(now: dt.datetime | None) -> str:

@@ -63,8 +63,10 @@ def role_of(kind: Kind, person: Person, policy: ApprovalPolicy, standing: Tally,
     if not held:
         raise Refused(
             "no_role",
-            f"{person.printed_name} cannot give a {kind} as {wanted or 'any of ' + ', '.join(person.roles)}.",
-            cure=f"A {kind} takes one of these roles: {', '.join(allowed)}. Let somebody sign who holds it.",
+            f"{person.printed_name} cannot sign as {wanted}."
+            if wanted is not None
+            else f"{person.printed_name} holds no role that may sign here: {', '.join(person.roles) or 'none at all'}.",
+            cure=f"Roles for this kind of signature ({kind}): {', '.join(allowed)}. Let somebody sign who holds one.",
         )
     lacking = [role for role in held if role in standing.lacking]
     if kind == "approval" and len(lacking) > 1:

@@ -55,6 +55,8 @@ class Change:
     dossier_digest: str | None
     reason: str | None
     signatures: tuple[str, ...]
+    plan_digest: str | None = None
+    policy_digest: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {**self.__dict__, "champion": self.champion.to_json(), "signatures": list(self.signatures)}
@@ -152,6 +154,8 @@ def _record(settings: Settings, change: Change) -> None:
                 "before": change.before,
                 "dossier_digest": change.dossier_digest,
                 "signatures": list(change.signatures),
+                "plan_digest": change.plan_digest,
+                "policy_digest": change.policy_digest,
             },
             connection=connection,
         )

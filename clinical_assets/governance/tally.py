@@ -29,8 +29,10 @@ class Tally:
         Those that count: of this dossier, in time, given after the last rollback, one a person.
     lacking : mapping
         Role to the number of signatures still lacking; empty when the policy is satisfied.
-    expired, outdated : tuple of Signature
-        Approvals of this dossier that no longer count: too old, or older than a rollback of the model.
+    expired : tuple of Signature
+        Approvals and waivers of this dossier that are too old.
+    outdated : tuple of Signature
+        Approvals of this dossier that are older than a rollback of the model.
     elsewhere : tuple of Signature
         Approvals of another dossier of the same bundle.
     rejections : tuple of Signature
@@ -92,8 +94,7 @@ def tally(
         elif each.kind == "withdrawal":
             rejections.pop(each.login, None)
         elif _ended(each, now):
-            if each.kind == "approval":
-                expired.append(each)
+            expired.append(each)
         elif each.kind == "waiver":
             if each.role in policy.waivers:
                 waivers.append(each)

@@ -10,6 +10,7 @@ What belongs here: making that bundle and its evidence. What does not: deciding 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from clinical_assets.modelling.reference import GROUP_PREFIX, relation_of
 from clinical_assets.modelling.result import Counts, plain
 from clinical_assets.modelling.splits import split_holdout
 from clinical_assets.modelling.subgroups import subgroup_rows
+from clinical_assets.statistics.updating import MIN_SLOPE
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
 
 UpdateKind = Literal["intercept", "intercept_and_slope"]
 DERIVED = "derived"
-_SALT = "clinical_assets recalibration"
+_SAME = 1e-9
+#: Hashed with the subject to set records apart: another split than the training's, which those records never saw.
+SALT = "clinical_assets recalibration"
 
 
 @dataclass(frozen=True)
@@ -115,7 +119,8 @@ def derive(
             cure="Refit it: clinical-assets materialize ... --job train_cohort.",
         )
     subject = spec.subject_of(spec.subject_table)
-    split = split_holdout(matured, subject=subject, share=spec.modelling.holdout_share, salt=_SALT)
+    matured = matured.sort(list(spec.key))  # sums depend on the order of their parts
+    split = split_holdout(matured, subject=subject, share=spec.modelling.holdout_share, salt=SALT)
     event, risk = matured["outcome"].to_numpy(), matured["risk"].to_numpy()
     for name, part in (("fitted on", split.train), ("judged with", split.holdout)):
         if not 0 < event[part].sum() < part.sum():
@@ -133,7 +138,7 @@ def derive(
         "risk",
         *bundle.feature_columns,
         *groups,
-    ).sort(list(spec.key))
+    )
     derived = {
         "from": bundle.digest,
         "kind": kind,
@@ -149,8 +154,9 @@ def derive(
     served[held] = made.score(rows.filter(pl.col("part") == "holdout"))
     rows = rows.with_columns(pl.Series("risk", served))
     results, pictures = _results(base, made, spec, rows, derived)
-    training = trainings.keep(settings, spec.name, bundle=made, results=results, files=pictures, run_id=run_id)
-    shutil.copyfile(base.report / "spec.json", training.report / "spec.json")
+    # With the report, not after it: the newest training must never be one without its description.
+    files = {**pictures, "spec.json": (base.report / "spec.json").read_bytes()}
+    training = trainings.keep(settings, spec.name, bundle=made, results=results, files=files, run_id=run_id)
     return Recalibrated(training=training, rows=rows, intercept=intercept, slope=slope)
 
 
@@ -165,7 +171,9 @@ def keep_rows(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, digest:
 
 
 def verify_map(rows: pl.DataFrame, description: Mapping[str, Any], *, base: Bundle) -> bool:
-    """Whether the map in a derived bundle is what its training rows give again, to the last bit.
+    """Whether the map in a derived bundle is what its training rows give again.
+
+    Constants may differ by a billionth: another machine adds in another order.
 
     Parameters
     ----------
@@ -179,15 +187,20 @@ def verify_map(rows: pl.DataFrame, description: Mapping[str, Any], *, base: Bund
     told = description[DERIVED]
     train = rows.filter(pl.col("part") == "train")
     found = fit_map(train["outcome"].to_numpy(), train["risk"].to_numpy(), kind=told["kind"])
-    composed = _composed(base.description["recalibration"], *found)
-    return found == (told["intercept"], told["slope"]) and composed.to_json() == description["recalibration"]
+    composed = _composed(base.description["recalibration"], *found).to_json()
+    stored = description["recalibration"]
+    constants = [(found[0], told["intercept"]), (found[1], told["slope"])]
+    constants += [
+        (a, b) for name in ("intercepts", "slopes") for a, b in zip(composed[name], stored[name], strict=True)
+    ]
+    same = all(math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) for a, b in constants)
+    return same and composed["at_floor"] == stored["at_floor"] and told["from"] == base.digest
 
 
 def _composed(stored: Mapping[str, Any], intercept: float, slope: float) -> Recalibration:
     """The map from raw to newly served log-odds: the old one, then the new one."""
-    return Recalibration(
-        (intercept + slope * stored["intercepts"][0],), (slope * stored["slopes"][0],), bool(stored["at_floor"])
-    )
+    at_floor = bool(stored["at_floor"]) or slope <= MIN_SLOPE
+    return Recalibration((intercept + slope * stored["intercepts"][0],), (slope * stored["slopes"][0],), at_floor)
 
 
 def _write(base: Bundle, derived: Mapping[str, Any], *, folder: Path, run_id: str) -> Bundle:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from clinical_assets.modelling.evaluation import Evaluation
 from clinical_assets.modelling.findings import Finding
@@ -206,7 +207,9 @@ class TrainingResult:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses, tuples and numpy numbers as what JSON has; NaN and infinities as null."""
+    """Dataclasses, descriptions, tuples and numpy numbers as what JSON has; NaN and infinities as null."""
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_assets.modelling.losses import action_risk
-from clinical_assets.warehouse.received_tables import BATCH, VALID, append, has_table
-from clinical_assets.warehouse.sql_schema import create_validated_tables
+from clinical_assets.warehouse.received_tables import BATCH, VALID, append, columns_of, has_table
+from clinical_assets.warehouse.sql_schema import create_validated_tables, table_types
 from clinical_assets.warehouse.sql_text import literal, quoted
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 SCHEMA = "monitoring"
 SCORED, FEATURES = f"{SCHEMA}.scored_records", f"{SCHEMA}.batch_features"
+#: Which model each recalibrated one was made from: what its base has seen, it has seen.
+BASES = f"{SCHEMA}.model_bases"
 _CHUNK_ROWS = 65_536
 
 
@@ -56,7 +58,7 @@ def score_batch(warehouse: Warehouse, spec: CohortSpec, bundle: Bundle, batch: s
 
     Writes ``monitoring.scored_records`` (batch, key, subject, ``index_date``, ``risk`` of class `action_from` or a more
     severe one, ``is_alert``, ``tier``, ``bundle_digest``, ``scored_at`` in UTC) and ``monitoring.batch_features``
-    (batch, bundle, key, features, protected attributes as text with ``protected_`` before their names).
+    (batch, bundle, key, subject, features, protected attributes as text with ``protected_`` before their names).
 
     Raises
     ------
@@ -69,6 +71,8 @@ def score_batch(warehouse: Warehouse, spec: CohortSpec, bundle: Bundle, batch: s
         if _is_scored(connection, batch, bundle.digest):
             return _counted(connection, spec, batch, bundle.digest, new=False)
     with warehouse.writer() as target:
+        if _is_scored(target, batch, bundle.digest):  # by another process, since the look above
+            return _counted(target, spec, batch, bundle.digest, new=False)
         with db.connect(
             config={
                 "enable_external_access": "false",
@@ -80,6 +84,7 @@ def score_batch(warehouse: Warehouse, spec: CohortSpec, bundle: Bundle, batch: s
             _load(target, memory, spec, batch)
             target.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
             _score(target, memory, spec, bundle, batch)
+            _note_base(target, bundle)
         return _counted(target, spec, batch, bundle.digest, new=True)
 
 
@@ -89,8 +94,11 @@ def _load(source: duckdb.DuckDBPyConnection, memory: duckdb.DuckDBPyConnection, 
     for name in spec.tables:
         if not has_table(source, VALID, name):
             continue
+        # Columns that the description no longer has are left out; those that it has got since are missing.
+        there = columns_of(source, f"{VALID}.{quoted(name)}")
+        columns = ", ".join(quoted(column) for column in table_types(spec, name) if column in there)
         rows = source.execute(
-            f"SELECT * EXCLUDE ({BATCH}) FROM {VALID}.{quoted(name)} WHERE {BATCH} = {literal(batch)}"
+            f"SELECT {columns} FROM {VALID}.{quoted(name)} WHERE {BATCH} = {literal(batch)}"
         ).to_arrow_table()
         memory.register("_rows", rows)
         memory.execute(f"INSERT INTO validated.{quoted(name)} BY NAME SELECT * FROM _rows")
@@ -102,7 +110,7 @@ def _score(
 ) -> None:
     import polars as pl
 
-    key = list(spec.key)
+    key, subject = list(spec.key), spec.subject_of(spec.subject_table)
     tiers = bundle.description["tiers"]
     lowers, names = np.array([tier["lower"] for tier in tiers]), [tier["name"] for tier in tiers]
     threshold = float(bundle.description["threshold"])
@@ -128,9 +136,17 @@ def _score(
         scored = scored.join(about.drop(groups), on=key, how="left", maintain_order="left")
         append(target, SCORED, scored.to_arrow())
         features = frame.select(*key, *(pl.col(name).cast(pl.Float64) for name in bundle.feature_columns))
-        features = features.join(about.select(*key, *groups), on=key, how="left", maintain_order="left")
+        whose = about.select(*key, *(name for name in (subject,) if name not in key), *groups)
+        features = features.join(whose, on=key, how="left", maintain_order="left")
         features = features.with_columns(pl.lit(batch).alias(BATCH), facts[0])
         append(target, FEATURES, features.to_arrow())
+
+
+def _note_base(target: duckdb.DuckDBPyConnection, bundle: Bundle) -> None:
+    base = bundle.description.get("derived", {}).get("from")
+    target.execute(f"CREATE TABLE IF NOT EXISTS {BASES} (bundle_digest VARCHAR PRIMARY KEY, base_digest VARCHAR)")
+    if base is not None:
+        target.execute(f"INSERT OR IGNORE INTO {BASES} VALUES ({literal(bundle.digest)}, {literal(base)})")
 
 
 def _about(spec: CohortSpec) -> str:

@@ -164,6 +164,25 @@ class DriftReport:
             values[f"psi.{each.name}"] = each.distances.psi
         return {name: value for name, value in values.items() if value is not None}
 
+    def rows(self) -> list[dict[str, Any]]:
+        """One row per column, the predicted risk first, then features by their weight in the model."""
+        weighty = sorted(self.features, key=lambda each: -(each.importance or 0.0))
+        return [
+            {
+                "column": each.name,
+                "verdict": each.verdict,
+                "importance": each.importance,
+                "psi": each.distances.psi,
+                "kolmogorov_smirnov": each.distances.kolmogorov_smirnov,
+                "wasserstein (sd)": each.distances.wasserstein_standardised,
+                "missing then": each.distances.missing_reference,
+                "missing now": each.distances.missing_batch,
+                "p, adjusted": each.p_adjusted,
+                "because": "; ".join(each.reasons) or None,
+            }
+            for each in (*((self.prediction,) if self.prediction is not None else ()), *weighty)
+        ]
+
     def _largest(self, what: str) -> float | None:
         return max((v for each in self.features if (v := getattr(each.distances, what)) is not None), default=None)
 

@@ -68,9 +68,12 @@ def history(settings: Settings, cohort: str, name: Name, *, limit: int = 60) -> 
 
 def _write(path: Path, text: str) -> None:
     handle, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ _LABELS = {
     "update_recommendation": "Recommendation",
 }
 _MOST_ROWS = 200
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)T")
 
 
 def write_cohort_page(settings: Settings, spec: CohortSpec, *, champion: str | None) -> Path:
@@ -48,6 +50,7 @@ def write_cohort_page(settings: Settings, spec: CohortSpec, *, champion: str | N
     for name in kept_reports.NAMES:
         newest = kept_reports.latest(settings, spec.name, name)
         if newest is None:
+            reports.append(_missing(name))
             continue
         rows = _rows(newest)
         drawn = pictures_of(name, kept_reports.history(settings, spec.name, name), synthetic=spec.synthetic)
@@ -57,12 +60,13 @@ def write_cohort_page(settings: Settings, spec: CohortSpec, *, champion: str | N
                 "label": _LABELS[name],
                 "signal": signal_of(newest),
                 "summary": newest["summary"],
-                "window": newest.get("window", "outcomes known by then"),
+                "window": _TIME.sub(r"\1 ", str(newest.get("window", "outcomes known by then"))),
                 "made_at": str(newest["made_at"])[:19].replace("T", " "),
                 "bundle_digest": newest["bundle_digest"],
                 "of_other_model": champion is not None and newest["bundle_digest"] != champion,
                 "rows": rows,
                 "columns": list(rows[0]) if rows else [],
+                "numbers": _numbers(rows),
                 "pictures": [
                     {"alt": alt, "data": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
                     for alt, png in drawn
@@ -114,14 +118,57 @@ def write_platform_page(settings: Settings, catalogue: Catalogue, *, since: Mapp
     return _write(settings.data / "reports" / "index.html", text)
 
 
+def _missing(name: kept_reports.Name) -> dict[str, Any]:
+    """A line for a report that was not made yet, so that nobody takes its absence for good news."""
+    told = {"name": name, "label": _LABELS[name], "signal": signal_of(None), "summary": "Nothing was judged yet."}
+    return {**told, "window": "–", "made_at": "–", "rows": [], "pictures": []}
+
+
+def _numbers(rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Columns that hold nothing but numbers: they are set flush right."""
+    names = set(rows[0]) if rows else set()
+    return {
+        name
+        for name in names
+        if all(row.get(name) is None or type(row[name]) in (int, float) for row in rows)
+        and any(row.get(name) is not None for row in rows)
+    }
+
+
 def _rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The report's table: whichever list of rows it keeps."""
+    if "rule" in report:
+        return _evidence(report)
     inner = report.get("report", {})
     for name in ("measures", "criteria", "questions", "features"):
         rows = inner.get(name)
         if rows:
             return [_flat(row) for row in rows[:_MOST_ROWS]]
     return []
+
+
+def _evidence(recommended: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a recommendation rests on: its rule, and every number and test that it saw."""
+    rows = [
+        {"evidence": "rule that decided", "value": recommended["rule"].replace("_", " ")},
+        {"evidence": "update that the tests ask for", "value": (recommended.get("wanted") or "none").replace("_", " ")},
+        {"evidence": "outcomes judged by", "value": recommended["n"]},
+        {"evidence": "events among them", "value": recommended["events"]},
+    ]
+    for name, value in recommended.get("evidence", {}).items():
+        words = name.replace("_", " ")
+        if isinstance(value, Mapping):
+            for test in value.get("tests", ()):
+                asked = f"{words}: {test['smaller']} against {test['larger']}"
+                found = f"chi-squared {test['statistic']:.3g} on {test['df']}, p = {test['p_value']:.3g}"
+                rows.append({"evidence": asked, "value": found})
+        elif isinstance(value, list):
+            rows += [{"evidence": words, "value": str(each)} for each in value]
+        else:
+            rows.append({"evidence": words, "value": value})
+    if recommended.get("cause"):
+        rows.append({"evidence": "digest of the cause", "value": recommended["cause"]})
+    return rows
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -170,8 +217,11 @@ def _now() -> str:
 def _write(path: Path, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=".page-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
-    Path(name).chmod(0o644)
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
     return path

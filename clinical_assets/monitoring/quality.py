@@ -18,7 +18,7 @@ import numpy as np
 from clinical_assets.modelling.reference import relation_of
 from clinical_assets.modelling.scored import FEATURES
 from clinical_assets.statistics.inputs import FloatArray
-from clinical_assets.warehouse.received_tables import BATCH, BATCHES, RAW, has_table
+from clinical_assets.warehouse.received_tables import BATCH, BATCHES, RAW, VALID, has_table
 from clinical_assets.warehouse.sql_text import literal, quoted
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ class Question:
         factor of four or more) or ``outside`` (values beyond anything in the reference).
     then, now : float
         The number in the reference and in the window: shares, or medians for ``scale``.
-    p : float or None
-        Chance of so much under the reference; None where size alone decides.
+    p : float
+        Chance of so much under the reference.
     alarm : bool
     reason : str
         For a person; empty without alarm.
@@ -63,7 +63,7 @@ class Question:
     kind: Kind
     then: float
     now: float
-    p: float | None
+    p: float
     alarm: bool
     reason: str
 
@@ -178,7 +178,7 @@ def column_questions(name: str, then: FloatArray, now: FloatArray, *, level: flo
     if before.size < _LEAST_ROWS or after.size < _LEAST_ROWS or np.unique(before).size < 5:
         return asked
     asked.append(_stuck(name, before, after, level))
-    asked.append(_scale(name, before, after))
+    asked.append(_scale(name, before, after, level))
     asked.append(_outside(name, before, after, level))
     return asked
 
@@ -195,14 +195,20 @@ def _stuck(name: str, before: FloatArray, after: FloatArray, level: float) -> Qu
     return Question(name, "stuck", expected, share, p, broken, words if broken else "")
 
 
-def _scale(name: str, before: FloatArray, after: FloatArray) -> Question:
+def _scale(name: str, before: FloatArray, after: FloatArray, level: float) -> Question:
+    from scipy.stats import binom
+
     old, new = float(np.median(before)), float(np.median(after))
     spread = float(np.subtract(*np.quantile(before, [0.75, 0.25])))
     ratio = max(new / old, old / new) if old * new > 0 else 1.0
+    # How many would lie on the new side of the middle between both medians, if nothing had changed?
+    middle = np.sign(old) * np.sqrt(old * new) if ratio > 1 else old
+    beyond = [int(((each > middle) if new > old else (each < middle)).sum()) for each in (before, after)]
+    p = float(binom.sf(beyond[1] - 1, after.size, (beyond[0] + 1) / (before.size + 2)))
     # Medians may differ by a factor where values lie about zero; the distance must be large in the old spread, too.
-    broken = ratio >= _SCALE and abs(new - old) > 3 * spread
+    broken = ratio >= _SCALE and abs(new - old) > 3 * spread and p < level
     words = f"{name}: median {new:.3g}, {old:.3g} in the reference, as if the unit had changed"
-    return Question(name, "scale", old, new, None, broken, words if broken else "")
+    return Question(name, "scale", old, new, p, broken, words if broken else "")
 
 
 def _outside(name: str, before: FloatArray, after: FloatArray, level: float) -> Question:
@@ -221,14 +227,18 @@ def _outside(name: str, before: FloatArray, after: FloatArray, level: float) -> 
 def _refused(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, window: BatchWindow, level: float) -> Question:
     from scipy.stats import binom
 
-    rows, refused = connection.execute(
-        f"SELECT coalesce(sum(rows), 0), coalesce(sum(refused_rows), 0) FROM {BATCHES} "
-        f"WHERE {BATCH} IN {literal(window.batches)}"
-    ).fetchone() or (0, 0)
+    chosen = f"WHERE {BATCH} IN {literal(window.batches)}"
+    (refused,) = connection.execute(f"SELECT coalesce(sum(refused_rows), 0) FROM {BATCHES} {chosen}").fetchone() or (0,)
+    # Refused records are counted over all tables, so the others must be, too.
+    tables = [name for name in spec.tables if has_table(connection, VALID, name)]
+    rows = sum(
+        int((connection.execute(f"SELECT count(*) FROM {VALID}.{quoted(name)} {chosen}").fetchone() or (0,))[0])
+        for name in tables
+    )
     limit = max(spec.subjects.refused_limit, spec.decisions.limits.refused_share)
     total = int(rows) + int(refused)
     share = refused / total if total else 0.0
-    p = float(binom.sf(int(refused) - 1, total, limit)) if total and 0 < limit < 1 else 1.0
+    p = float(binom.sf(int(refused) - 1, total, limit)) if total else 1.0
     broken = bool(share > limit and p < max(level, 1e-4))
     words = f"{refused} of {total} records were refused, {limit:.0%} are allowed"
     return Question("all columns", "refused", limit, float(share), p, broken, words if broken else "")

@@ -4,15 +4,16 @@ What belongs here: the rules, in the order in which they are asked, each with th
 carrying a recommendation out.
 
 1. ``data_quality``: values that look broken are repaired, not learned from.
-2. ``too_few``: nothing is decided on few outcomes.
-3. ``feedback``: where alerts lead to treatment, the outcomes of treated patients hide the risk they had. Only those on
-   whom nobody acted are judged by; when too few of them are left, a person is asked.
+2. ``too_few``: nothing is decided on few outcomes, or on outcomes that the risks separate.
+3. ``feedback``: where many alerts lead to treatment, the outcomes of treated patients hide the risk they had, and a
+   person is asked. Where few do, only those on whom nobody acted are judged by; when too few of them are left, a person
+   is asked as well.
 4. ``closed_test``: original, intercept, intercept and slope, refit; the first that is adequate (Vergouwe et al. 2017,
    doi 10.1002/sim.7179). A refit is tested by a logistic regression on the served log-odds and the features that matter
    most, which nests recalibration. Significance alone moves nothing: the change must also be large enough to matter.
 5. ``subgroup``: the whole looks well, but a group does not: a person is asked.
-6. ``plan``, ``cool_down``, ``budget``: what the cohort's change control plan does not permit, or what comes too soon or
-   too often, is put to a person or waits.
+6. ``plan``, ``budget``, ``cool_down``: what the cohort's change control plan does not permit, or what comes too often
+   or too soon, is put to a person or waits.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import numpy as np
 from clinical_assets.errors import InsufficientData
 from clinical_assets.statistics.inputs import FloatArray
 from clinical_assets.statistics.logistic import fit_logistic, logit
-from clinical_assets.statistics.updating import UpdateChoice, choose_update
+from clinical_assets.statistics.updating import MIN_SLOPE, UpdateChoice, choose_update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,9 @@ ALPHA = 0.01
 _EVENTS_PER_PARAMETER = 10
 _MOST_FEATURES = 20
 _FOLDS = 5
+_LEAST_ANSWERS = 20
+#: Standard deviation of a scaled feature that the other columns must leave unexplained.
+_LEAST_OF_ITS_OWN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -64,10 +68,13 @@ class History:
         When updates of any kind were carried out, UTC.
     now : datetime
         The moment of the report, UTC.
+    kinds : tuple of str
+        Kind of each update, as far as it is known; a plan may allow some kinds less often than others.
     """
 
     updates: tuple[datetime, ...]
     now: datetime
+    kinds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,10 +157,12 @@ def recommend(
         )
     usable = np.ones(n, dtype=bool)
     told: dict[str, Any] = {}
+    if _too_few(event, limits):
+        return _wait(event, limits, told)
     if acted is not None:
         known = np.array([value is not None for value in acted])
         treated = np.array([value is True for value in acted])
-        share = float(treated[alert & known].mean()) if (alert & known).any() else 0.0
+        share = _acted_share(alert, known, treated)
         told = {"acted_share_of_alerts": share, "alerts_with_answer": int((alert & known).sum())}
         if share >= limits.acted_share_limit:
             return Recommendation(
@@ -169,18 +178,20 @@ def recommend(
         usable &= ~treated
     event, risk, features = event[usable], risk[usable], features[usable]
     n, events = int(event.size), int(event.sum())
-    if n < limits.minimum_outcomes or events < limits.minimum_events or n - events < limits.minimum_events:
+    if _too_few(event, limits):
         return Recommendation(
-            "wait",
-            "too_few",
-            f"{n} outcomes with {events} events are too few to judge by; {limits.minimum_outcomes} with "
-            f"{limits.minimum_events} events and non-events are needed.",
+            "ask",
+            "feedback",
+            f"Without those on whom somebody acted, {n} outcomes with {events} events are left: too few to judge by.",
             n,
             events,
             evidence=told,
         )
-    wanted, evidence = _test(event, risk, features, importance=np.asarray(importance), limits=limits, seed=seed)
-    evidence = {**told, **evidence}
+    try:
+        wanted, evidence = _test(event, risk, features, importance=np.asarray(importance), limits=limits, seed=seed)
+    except InsufficientData as error:
+        return _wait(event, limits, {**told, "insufficient": error.message}, why=error.message)
+    evidence = {**told, **evidence, **({"groups": list(failing_groups)} if failing_groups else {})}
     if wanted == "none":
         if failing_groups:
             return Recommendation(
@@ -189,13 +200,36 @@ def recommend(
                 "The whole looks well, but a group does not: " + "; ".join(failing_groups),
                 n,
                 events,
-                evidence={**evidence, "groups": list(failing_groups)},
+                evidence=evidence,
             )
         rule: Rule = "immaterial" if evidence["closed_test"]["kind"] != "original" else "adequate"
         return Recommendation("none", rule, _calm(rule, evidence), n, events, evidence=evidence)
     held = _held_back(wanted, plan=plan, limits=limits, history=history)
     action, by, reason = held if held is not None else (wanted, "closed_test", _due(wanted, evidence))
     return Recommendation(action, by, reason, n, events, wanted=wanted, evidence=evidence)
+
+
+def _acted_share(alert: NDArray[np.bool_], known: NDArray[np.bool_], treated: NDArray[np.bool_]) -> float:
+    """Share of the alerts that were acted upon: of those with an answer, or of all where only a few have one."""
+    answered = int((alert & known).sum())
+    asked = alert & known if answered >= _LEAST_ANSWERS else alert
+    return float(treated[asked].mean()) if asked.any() else 0.0
+
+
+def _too_few(event: NDArray[np.integer], limits: Monitoring) -> bool:
+    events = int(event.sum())
+    return event.size < limits.minimum_outcomes or min(events, event.size - events) < limits.minimum_events
+
+
+def _wait(
+    event: NDArray[np.integer], limits: Monitoring, told: Mapping[str, Any], *, why: str | None = None
+) -> Recommendation:
+    n, events = int(event.size), int(event.sum())
+    words = (
+        f"{n} outcomes with {events} events are too few to judge by; {limits.minimum_outcomes} with "
+        f"{limits.minimum_events} events and non-events are needed."
+    )
+    return Recommendation("wait", "too_few", why or words, n, events, evidence=told)
 
 
 def _test(
@@ -230,6 +264,8 @@ def _test(
         told["closed_test_without_refit"] = _told(choice)
     if choice.kind == "original" or choice.recalibration is None:
         return "none", told
+    if choice.kind == "intercept and slope" and choice.recalibration.slope <= MIN_SLOPE:
+        return "refit", {**told, "ranking_lost": True}  # no map of risks that do not rank would be adequate
     change = float(np.abs(choice.recalibration.apply_to_risk(np.clip(risk, 1e-12, 1 - 1e-12)) - risk).mean())
     told["mean_change_of_risk"] = change
     if change < limits.calibration_limit:
@@ -259,9 +295,10 @@ def _columns(features: FloatArray, x: FloatArray, importance: FloatArray, *, eve
     if not order:
         return None
     chosen = (filled[:, order] - filled[:, order].mean(axis=0)) / spread[order]
-    # A column that others, or the model's own log-odds, add up to would leave the fit without an answer.
+    # A column that others, or the model's own log-odds, add up to would leave the fit without an answer. A linear model
+    # is such a sum, but for the rounding of its served risk.
     _, triangle = np.linalg.qr(np.column_stack([np.ones(len(chosen)), x, chosen]))
-    independent = np.abs(np.diag(triangle))[2:] > 1e-6 * np.sqrt(len(chosen))
+    independent = np.abs(np.diag(triangle))[2:] > _LEAST_OF_ITS_OWN * np.sqrt(len(chosen))
     return chosen[:, independent] if independent.any() else None
 
 
@@ -295,6 +332,15 @@ def _held_back(
             f"An update ({words}) is due, but {len(year)} were made within a year and {limits.updates_per_year} are "
             "allowed.",
         )
+    kinds = dict(zip(history.updates, history.kinds, strict=False))
+    alike = sum(kinds.get(each) == wanted for each in year)
+    if alike >= permitted.at_most_per_year:
+        return (
+            "ask",
+            "budget",
+            f"An update ({words}) is due, but {alike} of this kind were made within a year and the plan permits "
+            f"{permitted.at_most_per_year}.",
+        )
     if year and history.now - max(year) < timedelta(days=limits.cool_down_days):
         until = max(year) + timedelta(days=limits.cool_down_days)
         return (
@@ -326,6 +372,8 @@ def _calm(rule: Rule, evidence: Mapping[str, Any]) -> str:
 
 
 def _due(wanted: Action, evidence: Mapping[str, Any]) -> str:
+    if evidence.get("ranking_lost"):
+        return "Recalibration is not enough: higher risks no longer go with more events, so that only a refit is left."
     if wanted == "refit":
         return (
             f"Recalibration is not enough: a refit would gain {evidence['auroc_gain_cross_validated']:.3f} in AUROC, "

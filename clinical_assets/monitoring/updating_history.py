@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -28,39 +28,37 @@ def history_of(records: RecordsDatabase, cohort: str, *, now: datetime | None = 
     from clinical_assets.records.ledger import Ledger
 
     entries = Ledger(records).entries(cohort=cohort, action="retrain")
-    return History(updates=tuple(parse(entry.at) for entry in entries), now=now or datetime.now(UTC))
+    return History(
+        updates=tuple(parse(entry.at) for entry in entries),
+        now=now or datetime.now(UTC),
+        kinds=tuple(str(entry.reason) for entry in entries),
+    )
 
 
 def recommend_for(
-    rows: pl.DataFrame, spec: CohortSpec, bundle: Bundle, *, settings: Settings, history: History
+    rows: pl.DataFrame | None, spec: CohortSpec, bundle: Bundle, *, settings: Settings, history: History
 ) -> tuple[Recommendation, str]:
     """What should happen to a champion, and a digest that names the cause: the same evidence has the same cause.
 
     Parameters
     ----------
-    rows : polars.DataFrame
-        As ``windows.matured_records`` gives them.
+    rows : polars.DataFrame or None
+        As ``windows.matured_records`` gives them, None before any outcome is known. Of a subject with several units the
+        newest one is judged by, because the tests take records for independent.
     """
-    event = (rows["outcome"].to_numpy() >= int(bundle.description["action_from"])).astype(np.int64)
-    features = rows.select(bundle.feature_columns).to_numpy().astype(np.float64)
-    shares = np.abs(bundle.explain(features[:_EXPLAINED_ROWS]).contributions)
-    importance = shares.reshape(shares.shape[0], shares.shape[1], -1).mean(axis=(0, 2))
     quality = kept_reports.latest(settings, spec.name, "data_quality_report") or {}
     fairness = kept_reports.latest(settings, spec.name, "fairness_report") or {}
     mine = [
         report.get("report", {}) if report.get("bundle_digest") == bundle.digest else {}
         for report in (quality, fairness)
     ]
+    known = rows is not None and rows.height > 0
+    judged = _judged_by(rows, spec, bundle) if rows is not None and known else _nobody(len(bundle.feature_columns))
     found = recommend(
-        event,
-        rows["risk"].to_numpy(),
-        features,
-        importance=importance.tolist(),
+        **judged,
         limits=spec.monitoring,
         plan=spec.pccp,
         history=history,
-        alert=rows["is_alert"].to_numpy(),
-        acted=np.array(rows["acted"].to_list(), dtype=object),
         quality_alarms=mine[0].get("alarms", ()),
         failing_groups=mine[1].get("failing", ()),
         seed=spec.modelling.search.seed,
@@ -73,7 +71,35 @@ def recommend_for(
             "rule": found.rule,
             "n": found.n,
             "events": found.events,
-            "known_at": str(rows["known_at"].max()),
+            "known_at": str(rows["known_at"].max()) if rows is not None and known else None,
+            "alarms": list(mine[0].get("alarms", ())),
+            "groups": list(found.evidence.get("groups", ())),
         }
     )
     return found, cause
+
+
+def _judged_by(rows: pl.DataFrame, spec: CohortSpec, bundle: Bundle) -> dict[str, Any]:
+    """What the rules look at, one row per subject."""
+    rows = rows.sort("scored_at", *spec.key).unique(spec.subject_of(spec.subject_table), keep="last")
+    rows = rows.sort(list(spec.key))
+    features = rows.select(bundle.feature_columns).to_numpy().astype(np.float64)
+    shares = np.abs(bundle.explain(features[:_EXPLAINED_ROWS]).contributions)
+    return {
+        "event": (rows["outcome"].to_numpy() >= int(bundle.description["action_from"])).astype(np.int64),
+        "risk": rows["risk"].to_numpy(),
+        "features": features,
+        "importance": shares.reshape(shares.shape[0], shares.shape[1], -1).mean(axis=(0, 2)).tolist(),
+        "alert": rows["is_alert"].to_numpy(),
+        "acted": np.array(rows["acted"].to_list(), dtype=object),
+    }
+
+
+def _nobody(features: int) -> dict[str, Any]:
+    return {
+        "event": np.zeros(0, dtype=np.int64),
+        "risk": np.zeros(0),
+        "features": np.zeros((0, features)),
+        "importance": [0.0] * features,
+        "alert": np.zeros(0, dtype=bool),
+    }

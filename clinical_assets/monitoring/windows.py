@@ -8,8 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clinical_assets.modelling.scored import FEATURES, SCORED
-from clinical_assets.warehouse.received_tables import BATCH, BATCHES, FEEDBACK, has_table
+from clinical_assets.modelling.reference import relation_of
+from clinical_assets.modelling.scored import BASES, FEATURES, SCORED
+from clinical_assets.warehouse.received_tables import BATCH, BATCHES, FEEDBACK, columns_of, has_table
 from clinical_assets.warehouse.sql_text import literal, quoted
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ def matured_records(
 ) -> pl.DataFrame | None:
     """Records that a bundle scored and whose outcome is known, the newest score of each unit.
 
+    Units that the model, or one that it was recalibrated from, was made from or judged with are left out: once their
+    outcome is known, received records join the cohort's source, and a later model that scores them has seen them.
+
     Parameters
     ----------
     days : int
@@ -94,19 +98,44 @@ def matured_records(
     Returns
     -------
     polars.DataFrame or None
-        Key, subject, ``batch``, ``risk``, ``is_alert``, ``tier``, ``scored_at``, ``known_at``, ``outcome``, ``shown``,
-        ``acted``, features and ``protected_`` columns; None where nothing was scored or no outcome is known.
+        Key, subject, ``batch``, ``index_date``, ``risk``, ``is_alert``, ``tier``, ``scored_at``, ``known_at``,
+        ``outcome``, ``shown``, ``acted``, features and ``protected_`` columns; None where nothing was scored or no
+        outcome is known.
     """
     needed = (SCORED, FEATURES, "monitoring.outcomes")
     if not all(has_table(connection, *name.split(".")) for name in needed):
         return None
     key = ", ".join(quoted(name) for name in spec.key)
     feedback = ", ".join(f"o.{name}" for name in FEEDBACK)
+    # A unit that was received with two index dates has an outcome for one of them.
+    dated = "AND s.index_date IS NOT DISTINCT FROM CAST(o.index_date AS DATE) " if spec.prediction.index_date else ""
+    about = {*spec.key, spec.subject_of(spec.subject_table), BATCH, "bundle_digest"}
+    doubled = ", ".join(quoted(name) for name in columns_of(connection, FEATURES) if name in about)
+    seen = "".join(
+        f"AND NOT EXISTS (SELECT 1 FROM {relation} AS r WHERE "
+        + " AND ".join(f"r.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in spec.key)
+        + ") "
+        for relation in _references(connection, bundle_digest)
+    )
     return connection.execute(
-        f"SELECT s.* EXCLUDE (bundle_digest), o.outcome, o.known_at, {feedback}, "
-        f"f.* EXCLUDE ({key}, {BATCH}, bundle_digest) FROM {SCORED} AS s "
-        f"JOIN {FEATURES} AS f USING ({key}, {BATCH}, bundle_digest) JOIN monitoring.outcomes AS o USING ({key}) "
-        f"WHERE s.bundle_digest = {literal(bundle_digest)} "
+        f"SELECT s.* EXCLUDE (bundle_digest), o.outcome, o.known_at, {feedback}, f.* EXCLUDE ({doubled}) "
+        f"FROM {SCORED} AS s JOIN {FEATURES} AS f USING ({key}, {BATCH}, bundle_digest) "
+        f"JOIN monitoring.outcomes AS o USING ({key}) "
+        f"WHERE s.bundle_digest = {literal(bundle_digest)} {dated}{seen}"
         f"AND CAST(s.scored_at AS TIMESTAMPTZ) >= now() - INTERVAL {int(days)} DAY "
         f"QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY s.scored_at DESC, {BATCH}) = 1 ORDER BY {key}"
     ).pl()
+
+
+def _references(connection: duckdb.DuckDBPyConnection, bundle_digest: str) -> list[str]:
+    """Reference tables of a model and of those that it was recalibrated from, as far as they are here."""
+    digests: list[str] = [bundle_digest]
+    while has_table(connection, *BASES.split(".")):
+        found = connection.execute(
+            f"SELECT base_digest FROM {BASES} WHERE bundle_digest = {literal(digests[-1])}"
+        ).fetchone()
+        if found is None or found[0] in digests:
+            break
+        digests.append(str(found[0]))
+    relations = [relation_of(digest) for digest in digests]
+    return [each for each in relations if has_table(connection, each.split(".")[0], each.split(".")[1].strip('"'))]

@@ -249,7 +249,6 @@ class Sentry:
                 dsn=self.dsn,
                 default_integrations=False,
                 auto_enabling_integrations=False,
-                send_default_pii=False,
                 include_local_variables=False,
                 max_breadcrumbs=0,
                 server_name="clinical_assets",

@@ -7,9 +7,10 @@ not read again, and of the ledger only new entries are.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -78,12 +79,11 @@ class Watcher:
         """
         moment = now or datetime.now(UTC)
         found: list[Alert] = []
-        for part in (self._reports, self._entries, self._silent):
-            try:
-                found += part(seen, moment)
-            except (ClinicalAssetsError, OSError, ValueError, KeyError) as error:
-                words = error.message if isinstance(error, ClinicalAssetsError) else type(error).__name__
-                _log.warning("Alerts: %s could not be looked at: %s", part.__name__.strip("_"), words)
+        found += self._reports(seen, moment)
+        with _guarded("the audit ledger"):
+            found += self._entries(seen, moment)
+        with _guarded("silent cohorts"):
+            found += self._silent(moment)
         return found
 
     def _reports(self, seen: Seen, now: datetime) -> list[Alert]:
@@ -93,20 +93,26 @@ class Watcher:
             if not folder.is_dir():
                 continue
             for name in kept_reports.NAMES:
-                mark = stamp(folder / name / "latest.json")
-                before = seen.lights.get(f"{cohort}/{name}")
-                if mark is None or (before is not None and before[0] == list(mark)):
-                    continue
-                newest = kept_reports.latest(self.settings, cohort, name)
-                if newest is None:
-                    continue
-                said = [newest["bundle_digest"], newest["verdict"]]
-                colour = signal_of(newest).colour
-                if colour in ("amber", "red") and (before is None or before[1:] != said):
-                    severity: Severity = "critical" if colour == "red" else "warning"
-                    cause = f"{said[0]} {said[1]} {newest['made_at']}"
-                    made.append(self._about_report(cohort, name, newest, severity, cause, now))
-                seen.lights[f"{cohort}/{name}"] = [list(mark), *said]
+                with _guarded(f"the {name} of {cohort}"):
+                    made += self._report(seen, cohort, name, now)
+        return made
+
+    def _report(self, seen: Seen, cohort: str, name: kept_reports.Name, now: datetime) -> list[Alert]:
+        mark = stamp(kept_reports.folder_of(self.settings, cohort) / name / "latest.json")
+        before = seen.lights.get(f"{cohort}/{name}")
+        if mark is None or (before is not None and before[0] == list(mark)):
+            return []
+        newest = kept_reports.latest(self.settings, cohort, name)
+        if newest is None:
+            return []
+        said = [newest["bundle_digest"], newest["verdict"]]
+        colour = signal_of(newest).colour
+        made = []
+        if colour in ("amber", "red") and (before is None or before[1:] != said):
+            severity: Severity = "critical" if colour == "red" else "warning"
+            cause = f"{said[0]} {said[1]} {newest['made_at']}"
+            made.append(self._about_report(cohort, name, newest, severity, cause, now))
+        seen.lights[f"{cohort}/{name}"] = [list(mark), *said]
         return made
 
     def _about_report(
@@ -168,8 +174,7 @@ class Watcher:
             title = f"{self._named(cohort)}: rolled back to an earlier champion"
             yield Alert("rollback", cohort, "critical", title, where, now.isoformat(), entry.hash)
 
-    def _silent(self, seen: Seen, now: datetime) -> list[Alert]:
-        del seen  # the moment since when a cohort is silent says which silence it is
+    def _silent(self, now: datetime) -> list[Alert]:
         serving = [each for name in self.catalogue.names() if (each := self._champion(name)) is not None]
         if not serving:
             return []
@@ -180,19 +185,22 @@ class Watcher:
                 newest = {str(row[0]): str(row[1]) for row in connection.execute(query.group_by(table.c.cohort))}
         made = []
         for champion in serving:
-            spec = self.descriptions.of(self.catalogue, champion.cohort)
-            since = newest.get(champion.cohort, champion.since)
-            limit = timedelta(hours=spec.monitoring.stale_after_hours)
-            if now - parse(since) <= limit:
-                continue
-            hours = int((now - parse(since)).total_seconds() // 3600)
-            title = f"{self._named(champion.cohort)}: no new records for {hours // 24} days"
-            text = (
-                f"The last batch came {hours} hours ago, {spec.monitoring.stale_after_hours} are allowed. Nothing is "
-                f"known about how the model does now. Find out why data/inbox/{champion.cohort} stays empty."
-            )
-            made.append(Alert("stale", champion.cohort, "warning", title, text, now.isoformat(), since))
+            with _guarded(f"the silence of {champion.cohort}"):
+                made += self._silence(champion, newest.get(champion.cohort, champion.since), now)
         return made
+
+    def _silence(self, champion: Champion, since: str, now: datetime) -> list[Alert]:
+        """One alert where the newest batch is too old; the moment of that batch says which silence it is."""
+        spec = self.descriptions.of(self.catalogue, champion.cohort)
+        if now - parse(since) <= timedelta(hours=spec.monitoring.stale_after_hours):
+            return []
+        hours = int((now - parse(since)).total_seconds() // 3600)
+        title = f"{self._named(champion.cohort)}: no new records for {hours // 24} days"
+        text = (
+            f"The last batch came {hours} hours ago, {spec.monitoring.stale_after_hours} are allowed. Nothing is "
+            f"known about how the model does now. Find out why data/inbox/{champion.cohort} stays empty."
+        )
+        return [Alert("stale", champion.cohort, "warning", title, text, now.isoformat(), since)]
 
     def _champion(self, cohort: str) -> Champion | None:
         try:
@@ -207,6 +215,16 @@ class Watcher:
             return f"{cohort} (synthetic)" if self.descriptions.of(self.catalogue, cohort).synthetic else cohort
         except ClinicalAssetsError:
             return cohort  # a description that cannot be read must not keep an alert back
+
+
+@contextlib.contextmanager
+def _guarded(what: str) -> Iterator[None]:
+    """Log what cannot be looked at, and go on: one broken file must not silence all others."""
+    try:
+        yield
+    except (ClinicalAssetsError, OSError, ValueError, KeyError, TypeError) as error:
+        words = error.message if isinstance(error, ClinicalAssetsError) else type(error).__name__
+        _log.warning("Alerts: %s could not be looked at: %s", what, words)
 
 
 def load_seen(settings: Settings) -> Seen:

@@ -44,6 +44,8 @@ Kind = Literal[
     "ledger",
 ]
 ACTOR = "automation:alerts"
+#: Alerts of one round: a message that a person can read, and a tick that ends in time.
+MOST_AT_ONCE = 100
 _GIVE_UP = timedelta(days=7)
 _LONGEST_PAUSE_S = 3600.0
 _FIRST_PAUSE_S = 30.0
@@ -127,9 +129,10 @@ def post(settings: Settings, alerts: Sequence[Alert]) -> tuple[Alert, ...]:
 
 
 def deliver(settings: Settings, *, now: datetime | None = None) -> tuple[Alert, ...]:
-    """Try every channel that has not yet taken an alert that is due; one message a channel for all of them.
+    """Try every channel that has not yet taken an alert that is due; one message a channel for up to `MOST_AT_ONCE`.
 
-    Each alert leaves an entry in the audit ledger at its first round. A channel that fails is logged and tried again
+    A process that is killed between sending and noting it sends again; a webhook's ``id`` is the same then. Each alert
+    leaves an entry in the audit ledger at its first round. A channel that fails is logged and tried again
     later, with pauses that grow to an hour; after a week it is given up.
 
     Returns
@@ -148,13 +151,13 @@ def deliver(settings: Settings, *, now: datetime | None = None) -> tuple[Alert, 
         due = [each for each in posted if datetime.fromisoformat(each.next_try) <= moment]
         if not due:
             return ()
+        due = sorted(due, key=lambda each: (each.alert.at, each.alert.key))[:MOST_AT_ONCE]
         channels = channels_of(settings)
         failed = {channel.name for channel in channels if not _told(channel, due, moment)}
+        _record(settings, [each for each in due if not each.recorded], failed)
         done = []
         for each in due:
             each.tries += 1
-            if not each.recorded:
-                each.recorded = _recorded(settings, each, failed)
             missing = [channel.name for channel in channels if channel.name not in each.delivered]
             if not missing and each.recorded:
                 _move(settings, each, "sent")
@@ -185,27 +188,39 @@ def _told(channel: Channel, due: Sequence[Posted], moment: datetime) -> bool:
     return True
 
 
-def _recorded(settings: Settings, posted: Posted, failed: set[str]) -> bool:
+def _record(settings: Settings, posted: Sequence[Posted], failed: set[str]) -> None:
+    """One entry an alert in the audit ledger, all in one transaction: each commit waits for the disk."""
     from clinical_assets.records.database import RecordsDatabase
     from clinical_assets.records.ledger import Ledger
 
-    alert = posted.alert
-    facts: dict[str, Any] = {
-        "kind": alert.kind,
-        "severity": alert.severity,
-        "cause": alert.cause,
-        "delivered": sorted(posted.delivered),
-        "not_delivered_yet": sorted(failed - posted.delivered.keys()),
-    }
+    if not posted:
+        return
+    records = RecordsDatabase(settings)
+    ledger = Ledger(records)
     try:
-        Ledger(RecordsDatabase(settings)).append(
-            "alert", actor=ACTOR, cohort=alert.cohort, reason=alert.title, facts=facts
-        )
+        with records.write() as connection:
+            for each in posted:
+                facts: dict[str, Any] = {
+                    "kind": each.alert.kind,
+                    "severity": each.alert.severity,
+                    "cause": each.alert.cause,
+                    "delivered": sorted(each.delivered),
+                    "not_delivered_yet": sorted(failed - each.delivered.keys()),
+                }
+                ledger.append(
+                    "alert",
+                    actor=ACTOR,
+                    cohort=each.alert.cohort,
+                    reason=each.alert.title,
+                    facts=facts,
+                    connection=connection,
+                )
     except RecordsError as error:
         # A broken ledger is a reason for an alert, not against one.
-        _log.error("An alert could not be entered into the audit ledger: %s", error)
-        return False
-    return True
+        _log.error("%d alerts could not be entered into the audit ledger yet: %s", len(posted), error)
+        return
+    for each in posted:
+        each.recorded = True
 
 
 def _lock(settings: Settings) -> filelock.BaseFileLock:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from clinical_assets.cohorts.registry import Catalogue
@@ -59,7 +60,7 @@ class PlatformCollector:
     run_counts : callable, optional
         Runs by job and state.
     jobs : sequence of str
-        Names that the label ``job`` may hold.
+        Names that the label ``dagster_job`` may hold.
     watch : LedgerWatch, optional
         Who verifies the ledger; without, nothing is said about it being intact.
     cache_s : float
@@ -149,14 +150,10 @@ class PlatformCollector:
                 mark = (written, stamp(file.with_name(f"{file.name}.wal")), digest, spec.decisions.tiers)
                 made += self._once("warehouse", name, mark, lambda: cohort.volumes(settings, spec, champion))
         for report in kept_reports.NAMES:
-            mark = (stamp(kept_reports.folder_of(settings, name) / report / "latest.json"), digest)
-            if mark[0] is not None:
-                made += self._once(
-                    "reports",
-                    f"{name}/{report}",
-                    mark,
-                    lambda report=report: cohort.report(settings, name, report, champion),  # type: ignore[misc]
-                )
+            kept = stamp(kept_reports.folder_of(settings, name) / report / "latest.json")
+            if kept is not None:
+                read = partial(cohort.report, settings, name, report, champion)
+                made += self._once("reports", f"{name}/{report}", (kept, digest), read)
         return made + self._gates(name)
 
     def _gates(self, name: str) -> list[Sample]:
@@ -231,7 +228,7 @@ def registry_of(collector: PlatformCollector) -> CollectorRegistry:
     from prometheus_client import CollectorRegistry
 
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(collector)  # type: ignore[arg-type]
+    registry.register(collector)
     return registry
 
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "clinical_assets_"
 OTHER: Final = "other"
-REPORTS = ("data_quality_report", "drift_report", "performance_report", "fairness_report", "update_recommendation")
 RECOMMENDATIONS = ("none", "wait", "repair_data", "ask", "intercept", "intercept_and_slope", "refit")
 RUN_STATES = ("success", "failure", "canceled", "under_way")
 PARTS = ("catalogue", "warehouse", "reports", "champion", "gates", "inbox", "ledger", "runs")
@@ -71,7 +70,7 @@ METRICS: Mapping[str, Metric] = {
     "ledger_entries": Metric("Entries of the audit ledger by action.", ("action",)),
     "ledger_intact": Metric("1 when the last verification found every entry and anchor as written, else 0."),
     "ledger_verified_timestamp_seconds": Metric("When the audit ledger was last verified."),
-    "runs": Metric("Runs that Dagster keeps.", ("job", "status")),
+    "runs": Metric("Runs that Dagster keeps.", ("dagster_job", "status")),
     "scrape_skipped_cohorts": Metric("Cohorts whose warehouse a run was writing; their last values are shown."),
     "scrape_errors": Metric("What could not be read at the last reading; its values are absent.", ("part",)),
     "scrape_duration_seconds": Metric("How long the last reading took."),

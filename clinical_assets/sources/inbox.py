@@ -9,6 +9,7 @@ What belongs here: names, sizes and times. What does not: looking into a file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -26,6 +27,8 @@ DONE, REFUSED, OUTCOMES = "done", "refused", "outcomes"
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".csv.gz", ".jsonl.gz")
 #: A file that nobody touched for so long is taken for complete.
 SETTLED_S = 2.0
+#: The same for a folder, whose files may come one after the other.
+SETTLED_FOLDER_S = 10.0
 #: Files taken in at once; the rest waits for the next run.
 CHUNK = 500
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
@@ -81,30 +84,59 @@ def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None)
     return found
 
 
+def waiting(settings: Settings, cohort: str, *, now: float | None = None) -> int:
+    """How many files and folders of one cohort are complete, however many."""
+    return sum(1 for _ in _marks(settings.inbox / cohort, now=time.time() if now is None else now))
+
+
 def _marks(folder: Path, *, now: float) -> Iterator[tuple[str, int, int]]:
+    """Name, size and time of every complete file and folder; what vanishes meanwhile is passed over."""
     for prefix, place in (("", folder), (f"{OUTCOMES}/", folder / OUTCOMES)):
-        try:
-            entries = list(os.scandir(place))
-        except FileNotFoundError:
-            continue
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name in (DONE, REFUSED, OUTCOMES) or entry.name.startswith((".", "_")):
-                    continue
-                inside = [each for each in os.scandir(entry.path) if is_candidate(each.name)]
-                stats = [each.stat() for each in inside]
-                if stats and all(_settled(stat, now) for stat in stats):
-                    changed = max(stat.st_mtime_ns for stat in stats)
-                    yield f"{prefix}{entry.name}/", sum(stat.st_size for stat in stats), changed
-            elif is_candidate(entry.name):
-                stat = entry.stat()
-                if _settled(stat, now):
-                    yield f"{prefix}{entry.name}", stat.st_size, stat.st_mtime_ns
+        for entry in _listed(place):
+            with contextlib.suppress(FileNotFoundError):
+                mark = _mark(entry, now=now)
+                if mark is not None:
+                    name, size, changed = mark
+                    yield f"{prefix}{name}", size, changed
 
 
-def _settled(stat: os.stat_result, now: float) -> bool:
-    # The status time, too: a copy may keep the old time of its content, and is set last.
-    return now - max(stat.st_mtime, stat.st_ctime) >= SETTLED_S
+def _mark(entry: os.DirEntry[str], *, now: float) -> tuple[str, int, int] | None:
+    if entry.is_dir(follow_symlinks=False):
+        if entry.name in (DONE, REFUSED, OUTCOMES) or entry.name.startswith((".", "_")):
+            return None
+        inside = _listed(Path(entry.path))
+        if any(each.name.lower().endswith(_UNFINISHED) for each in inside):
+            return None
+        stats = [each.stat(follow_symlinks=False) for each in inside if _is_data(each)]
+        # The folder's own time, too: it says when the last file was put in.
+        times = [*stats, entry.stat(follow_symlinks=False)]
+        if not stats or not all(_settled(stat, now, SETTLED_FOLDER_S) for stat in times):
+            return None
+        return f"{entry.name}/", sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
+    if not _is_data(entry):
+        return None
+    stat = entry.stat(follow_symlinks=False)
+    return (entry.name, stat.st_size, stat.st_mtime_ns) if _settled(stat, now, SETTLED_S) else None
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_data(entry: os.DirEntry[str]) -> bool:
+    """A file of its own: a link may point anywhere, and its target may be moved away or written to."""
+    return is_candidate(entry.name) and entry.is_file(follow_symlinks=False)
+
+
+def _settled(stat: os.stat_result, now: float, seconds: float) -> bool:
+    # The status time, too: a copy may keep the old time of its content, and is set last. A time of content that lies in
+    # the future was kept from a machine whose clock is ahead.
+    times = [stat.st_ctime, *([stat.st_mtime] if stat.st_mtime <= now else [])]
+    return now - max(times) >= seconds
 
 
 def complete(settings: Settings, cohort: str, *, chunk: int = CHUNK, now: float | None = None) -> tuple[Incoming, ...]:
@@ -115,7 +147,7 @@ def complete(settings: Settings, cohort: str, *, chunk: int = CHUNK, now: float 
     for name, _, _ in sorted(_marks(place, now=moment))[:chunk]:
         path = place / name.rstrip("/")
         kind: Kind = "outcomes" if name.startswith(f"{OUTCOMES}/") else "records"
-        inside = sorted(each for each in path.iterdir() if is_candidate(each.name)) if path.is_dir() else [path]
+        inside = sorted(Path(each.path) for each in _listed(path) if _is_data(each)) if path.is_dir() else [path]
         found.append(Incoming(kind=kind, path=path, files=tuple(inside)))
     return tuple(found)
 
@@ -132,7 +164,7 @@ def refuse(
 
     No value of a record may stand in `reason` or `facts`.
     """
-    moved = _move(settings.inbox / cohort / REFUSED, incoming)
+    target = _free(settings.inbox / cohort / REFUSED, incoming)
     told = {
         "file": incoming.path.name,
         "cohort": cohort,
@@ -141,16 +173,23 @@ def refuse(
         "cure": cure,
         **facts,
     }
-    beside = moved.parent / moved.name
-    Path(f"{beside}.report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     lines = [f"# {incoming.path.name} was refused", "", f"Cohort {cohort}, {told['refused_at']}.", "", reason, ""]
     lines += [f"**Cure:** {cure}", ""] if cure else []
     lines += ["Nothing of it was taken in. Put the corrected file into the inbox again.", ""]
-    Path(f"{beside}.report.md").write_text("\n".join(lines), encoding="utf-8")
-    return moved
+    # The reports first: a refused file without its reason would be a riddle.
+    Path(f"{target}.report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(f"{target}.report.md").write_text("\n".join(lines), encoding="utf-8")
+    incoming.path.rename(target)
+    return target
 
 
 def _move(folder: Path, incoming: Incoming) -> Path:
+    target = _free(folder, incoming)
+    incoming.path.rename(target)
+    return target
+
+
+def _free(folder: Path, incoming: Incoming) -> Path:
     if incoming.kind == "outcomes":
         folder = folder / OUTCOMES
     folder.mkdir(parents=True, exist_ok=True)
@@ -158,5 +197,4 @@ def _move(folder: Path, incoming: Incoming) -> Path:
     while target.exists():
         number += 1
         target = folder / f"{number}_{incoming.path.name}"
-    incoming.path.rename(target)
     return target

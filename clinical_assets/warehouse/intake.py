@@ -63,8 +63,7 @@ def take_in(
         _records(spec, group, settings=settings, done=done, tell=tell)
     for each in (each for each in found if each.kind == "outcomes"):
         _outcomes(spec, each, settings=settings, done=done, tell=tell)
-    waiting = inbox.pending(settings).get(spec.name)
-    done.left = waiting.files if waiting is not None else 0
+    done.left = inbox.waiting(settings, spec.name)
     return done
 
 
@@ -75,7 +74,8 @@ def _groups(spec: CohortSpec, found: Sequence[Incoming]) -> list[list[Incoming]]
     by_ending: dict[str, list[Incoming]] = {}
     for each in found:
         if not each.path.is_dir():
-            by_ending.setdefault("".join(each.path.suffixes[-2:]).lower(), []).append(each)
+            ending = next(end for end in inbox.SUFFIXES if each.path.name.lower().endswith(end))
+            by_ending.setdefault(ending, []).append(each)
     return folders + list(by_ending.values())
 
 
@@ -120,8 +120,9 @@ def _by_table(spec: CohortSpec, group: list[Incoming]) -> tuple[dict[str, list[P
                 if not each.path.is_dir() or table not in spec.tables:
                     return {}, f"{each.path.name}: {path.name} does not say which table of the cohort it belongs to."
             files.setdefault(table, []).append(path)
-    if len(spec.tables) > 1 and spec.subject_table not in files:
-        return {}, f"{group[0].path.name} has no file for table {spec.subject_table!r}."
+    lacking = [name for name in spec.tables if name not in files]
+    if lacking:
+        return {}, f"{group[0].path.name} has no file for table {', '.join(map(repr, lacking))}."
     return files, None
 
 
@@ -142,6 +143,8 @@ def _outcomes(
             if not told.refused:
                 done.outcomes.append(told)
         if reason is not None:
+            if incoming.path.is_dir():
+                reason = f"{path.name}: {reason} Facts of its other files that were taken in may be sent again."
             _refuse(spec, incoming, settings=settings, done=done, reason=reason, cure=cure, tell=tell)
             return
     inbox.set_aside(settings, spec.name, incoming)
@@ -165,7 +168,10 @@ def _refuse(
 
 def _layout(spec: CohortSpec) -> str:
     names = ", ".join(f"{name}.csv" for name in spec.tables)
-    return f"Put a folder into the inbox with one file a table, named after it: {names}."
+    return (
+        f"Put a folder into the inbox with one file a table, named after it: {names}. A table without new rows is a "
+        "file with its header alone. Fill the folder under a name that begins with a dot, and rename it at the end."
+    )
 
 
 def _say_nothing(_: str) -> None:

@@ -3,30 +3,35 @@
 Received records, with outcomes filled in, go through the same validation and the same outcome SQL as the cohort's
 source. What comes out stands in ``monitoring.outcomes``, and the records behind it join the cohort's source at the next
 ingestion (``append_matured``).
+
+What belongs here: which received rows count and what is known of them. What does not: taking rows or facts in.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import Table
 from clinical_assets.settings import Settings
 from clinical_assets.sources.files import workspace
-from clinical_assets.warehouse.batch_spec import key_text, later_columns, outcome_spec
+from clinical_assets.warehouse.batch_spec import as_written, key_text, later_columns, outcome_spec
+from clinical_assets.warehouse.erased_subjects import subject_text
+from clinical_assets.warehouse.outcome_facts import arrive_again, index_column
 from clinical_assets.warehouse.received_tables import (
     BATCH,
+    BATCHES,
     FEEDBACK,
     RAW,
     VALID,
     VALUES,
     append,
+    columns_of,
     has_table,
     prepare_outcomes,
-    utc_now,
 )
-from clinical_assets.warehouse.sql_schema import ROW_NUMBER, create_validated_tables
+from clinical_assets.warehouse.sql_schema import DUCKDB_TYPES, ROW_NUMBER, create_validated_tables
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 from clinical_assets.warehouse.validation import validate_connection
@@ -38,14 +43,14 @@ if TYPE_CHECKING:
     from clinical_assets.warehouse.sql_project import SqlProject
 
 OUTCOMES = "monitoring.outcomes"
-_UNIT = "_unit"
+_UNIT, _KNOWN, _DATE = "_unit", "_known_at", "_index_date"
 
 
 def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
     """Write ``monitoring.outcomes``: one row per received unit whose outcome is known.
 
-    Columns: key, ``unit`` (the key as text), ``outcome`` (class number), ``known_at`` (UTC, of its last
-    part), ``shown`` and ``acted`` (null where nobody said).
+    Columns: key, subject, ``unit`` (the key as text), ``index_date`` (null without one), ``outcome`` (class number),
+    ``known_at`` (UTC, when the last part of it arrived), ``shown`` and ``acted`` (null where nobody said).
 
     Returns
     -------
@@ -55,9 +60,10 @@ def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
     warehouse = Warehouse(spec.name, settings)
     with workspace(settings) as work, warehouse.writer() as connection:
         connection.execute("CREATE SCHEMA IF NOT EXISTS monitoring")
-        prepare_outcomes(connection)
-        if not has_table(connection, RAW, spec.subject_table):
-            return 0
+        prepare_outcomes(connection, spec)
+        arrive_again(spec, connection, settings=settings)
+        if has_table(connection, VALID, spec.subject_table):
+            _name_subjects(spec, connection)
         scratch = replace(settings, data=work / "scratch", keys_folder=settings.keys)
         rows = _judged(connection, spec, project, Warehouse(spec.name, scratch))
         connection.execute(f"DROP TABLE IF EXISTS {OUTCOMES}")
@@ -65,35 +71,91 @@ def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
         return rows.num_rows
 
 
-def filled(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, table: str) -> str | None:
+def _name_subjects(spec: CohortSpec, connection: duckdb.DuckDBPyConnection) -> None:
+    """Facts whose file did not say whose they are get the subject of the record."""
+    subject = quoted(spec.subject_of(spec.subject_table))
+    units = (
+        f"SELECT DISTINCT {key_text(spec.subjects, typed=True)} AS unit, CAST({subject} AS VARCHAR) AS subject "
+        f"FROM {VALID}.{quoted(spec.subject_table)}"
+    )
+    connection.execute(
+        f"UPDATE {VALUES} AS f SET {subject} = u.subject FROM ({units}) AS u "
+        f"WHERE f.{subject} IS NULL AND f.unit = u.unit"
+    )
+
+
+def filled(
+    connection: duckdb.DuckDBPyConnection, spec: CohortSpec, table: str, *, kinds: Mapping[str, str]
+) -> str | None:
     """SELECT of the received rows of a table as they are known now: the newest row of each key, outcomes filled in.
 
-    Columns are the source's, as text, and ``_unit``; None where nothing of the table was received.
+    Where facts speak of an index date, the newest row of that date counts, and only facts of its date.
+
+    Parameters
+    ----------
+    kinds : mapping
+        Wanted columns under the source's names, with their DuckDB types: text is as the source writes it. What cannot
+        be cast, and what no batch had, is null.
+
+    Returns
+    -------
+    str or None
+        The columns and ``_unit``, ``_known_at``, ``_index_date``, ``_row``; None where nothing was received.
     """
-    if not has_table(connection, RAW, table):
+    if not has_table(connection, VALID, table):
         return None
     described = spec.tables[table]
-    relation = f"{RAW}.{quoted(table)}"
-    there = [str(row[0]) for row in connection.execute(f"DESCRIBE {relation}").fetchall()]
-    columns = [name for name in there if name not in (BATCH, ROW_NUMBER)]
-    later = {described.columns[name].source_name or name: name for name in later_columns(described)}
+    valid, raw = f"{VALID}.{quoted(table)}", f"{RAW}.{quoted(table)}"
+    typed, found = columns_of(connection, valid), columns_of(connection, raw)
+    names = {column.source_name or name: name for name, column in described.columns.items()}
     is_subject = table == spec.subject_table
+    later = set(later_columns(described)) if is_subject else set()
     chosen, joins = [], []
-    for number, name in enumerate(dict.fromkeys([*columns, *(later if is_subject else ())])):
-        own = f"r.{quoted(name)}" if name in columns else "NULL::VARCHAR"
-        if is_subject and name in later:
+    for number, (spelled, kind) in enumerate(kinds.items()):
+        name = names.get(spelled)
+        if name is not None and name in later:
             joins.append(
-                f"LEFT JOIN {VALUES} AS o{number} ON o{number}.unit = r.{_UNIT} "
-                f"AND o{number}.column_name = {literal(later[name])}"
+                f"LEFT JOIN {VALUES} AS o{number} ON o{number}.unit = c.{_UNIT} "
+                f"AND o{number}.column_name = {literal(name)} "
+                f"AND (o{number}.index_date IS NULL OR o{number}.index_date = c.{_DATE})"
             )
-            own = f"coalesce(o{number}.raw_value, {own})"
-        chosen.append(f"{own} AS {quoted(name)}")
-    newest = (
-        f"SELECT {relation.split('.')[1]}.*, {key_text(described)} AS {_UNIT}, b.received_at "
-        f"FROM {relation} JOIN {RAW}.batches AS b USING ({BATCH}) QUALIFY row_number() OVER "
-        f"(PARTITION BY {_UNIT} ORDER BY b.received_at DESC, {BATCH}, {ROW_NUMBER}) = 1"
+            value = f"TRY_CAST(o{number}.value AS {DUCKDB_TYPES[described.columns[name].type]})"
+            value = as_written(described, name, value) if kind == "VARCHAR" else f"TRY_CAST({value} AS {kind})"
+        elif name is not None and name in typed and kind != "VARCHAR":
+            value = f"TRY_CAST(v.{quoted(name)} AS {kind})"
+        elif spelled in found:
+            value = f"TRY_CAST(r.{quoted(spelled)} AS {kind})"
+        else:
+            value = f"NULL::{kind}"
+        chosen.append(f"{value} AS {quoted(spelled)}")
+    columns = ", ".join(
+        [f"c.{_UNIT}, c.{_KNOWN}, c.{_DATE}, row_number() OVER (ORDER BY c.{_UNIT}) AS {ROW_NUMBER}", *chosen]
     )
-    return f"SELECT r.{_UNIT}, {', '.join(chosen)} FROM ({newest}) AS r {' '.join(joins)}"
+    same = f"USING ({BATCH}, {ROW_NUMBER})"
+    return (
+        f"SELECT {columns} FROM ({_chosen(spec, table)}) AS c JOIN {valid} AS v {same} JOIN {raw} AS r {same} "
+        f"{' '.join(joins)}"
+    )
+
+
+def _chosen(spec: CohortSpec, table: str) -> str:
+    """SELECT of batch and row number of the received row of each key that counts."""
+    described, index = spec.tables[table], index_column(spec)
+    is_subject = table == spec.subject_table
+    date = f"CAST(v.{quoted(index)} AS VARCHAR)" if is_subject and index is not None else "NULL::VARCHAR"
+    unit = key_text(described, "v", typed=True)
+    units = (
+        f"SELECT {BATCH}, v.{ROW_NUMBER}, {unit} AS {_UNIT}, {date} AS {_DATE}, b.received_at AS {_KNOWN} "
+        f"FROM {VALID}.{quoted(table)} AS v JOIN {BATCHES} AS b USING ({BATCH})"
+    )
+    meant = "0"
+    if is_subject and index is not None:
+        dated = f"(SELECT DISTINCT unit, index_date FROM {VALUES} WHERE index_date IS NOT NULL)"
+        meant = f"CAST(({_UNIT}, {_DATE}) IN {dated} AS INTEGER)"
+    return (
+        f"SELECT * FROM ({units}) QUALIFY row_number() OVER "
+        f"(PARTITION BY {_UNIT} ORDER BY {meant} DESC, {_KNOWN} DESC, {BATCH}, {ROW_NUMBER}) = 1"
+    )
 
 
 def _judged(
@@ -103,56 +165,92 @@ def _judged(
 
     late = outcome_spec(spec)
     with scratch.writer() as work:
-        present: dict[str, Table] = {}
-        for name in spec.tables:
-            select = filled(connection, spec, name)
-            if select is None:
-                continue
-            rows = connection.execute(
-                f"SELECT row_number() OVER () AS {ROW_NUMBER}, * FROM ({select})"
-            ).to_arrow_table()
-            work.execute("CREATE SCHEMA IF NOT EXISTS raw")
-            append(work, f"raw.{quoted(name)}", _with_columns(rows, late, name))
-            present[name] = late.tables[name]
-        within = {
-            name: table.model_copy(update={"references": tuple(r for r in table.references if r.table in present)})
-            for name, table in present.items()
-        }
-        validate_connection(late.model_copy(update={"tables": within}), work)
-    with scratch.reader() as work, db.connect(config={"enable_external_access": "false"}) as memory:
+        work.execute("CREATE SCHEMA IF NOT EXISTS raw")
+        present = []
+        for name in late.tables:
+            kinds = _typed(connection, spec, name)
+            select = None if kinds is None else filled(connection, spec, name, kinds=kinds)
+            rows = None if select is None else connection.execute(select).to_arrow_table()
+            if rows is not None and rows.num_rows:
+                append(work, f"raw.{quoted(name)}", rows)
+                present.append(name)
+        present = _validate(late, present, work)
+        validated = {name: work.execute(f"SELECT * FROM validated.{quoted(name)}").to_arrow_table() for name in present}
+        subjects = quoted(spec.subject_table)
+        if spec.subject_table not in present:
+            names = ", ".join(f"NULL::VARCHAR AS {name}" for name in (_UNIT, _KNOWN, _DATE))
+            units = work.execute(f"SELECT NULL::BIGINT AS {ROW_NUMBER}, {names} WHERE false").to_arrow_table()
+        else:
+            wanted = f"{ROW_NUMBER}, {_UNIT}, {_KNOWN}, {_DATE}"
+            units = work.execute(f"SELECT {wanted} FROM raw.{subjects}").to_arrow_table()
+        elsewhere = work.execute(_elsewhere(spec, present)).to_arrow_table()
+    with db.connect(config={"enable_external_access": "false"}) as memory:
         create_validated_tables(memory, late)
-        for name in present:
-            memory.register("_rows", work.execute(f"SELECT * FROM validated.{quoted(name)}").to_arrow_table())
+        for name, rows in validated.items():
+            memory.register("_rows", rows)
             memory.execute(f"INSERT INTO validated.{quoted(name)} BY NAME SELECT * FROM _rows")
             memory.unregister("_rows")
-        subjects = quoted(spec.subject_table)
-        memory.register("_units", work.execute(f"SELECT {ROW_NUMBER}, {_UNIT} FROM raw.{subjects}").to_arrow_table())
+        memory.register("_units", units)
+        memory.register("_elsewhere", elsewhere)
         memory.register("_values", connection.execute(f"SELECT * FROM {VALUES}").to_arrow_table())
         outcome = project.compile(project.outcome_model).sql
-        key = ", ".join(f"o.{quoted(name)}" for name in spec.key)
+        subject = spec.subject_of(spec.subject_table)
+        first = ", ".join(f"s.{quoted(name)}" for name in dict.fromkeys((*spec.key, subject)))
         same = " AND ".join(f"o.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in spec.key)
         feedback = ", ".join(
             f"any_value(TRY_CAST(f.value AS BOOLEAN)) FILTER (f.column_name = {literal(name)}) AS {name}"
             for name in FEEDBACK
         )
+        # Greatest passes nulls over: where a part of the outcome lies decides when it was known.
         return memory.execute(
-            f"SELECT {key}, u.{_UNIT} AS unit, CAST(o.outcome AS INTEGER) AS outcome, "
-            f"coalesce(max(f.received_at), {literal(utc_now())}) AS known_at, {feedback} FROM ({outcome}) AS o "
+            f"SELECT {first}, u.{_UNIT} AS unit, u.{_DATE} AS index_date, CAST(o.outcome AS INTEGER) AS outcome, "
+            f"greatest(u.{_KNOWN}, max(f.received_at), e.{_KNOWN}) AS known_at, {feedback} FROM ({outcome}) AS o "
             f"JOIN validated.{subjects} AS s ON {same} JOIN _units AS u USING ({ROW_NUMBER}) "
-            f"LEFT JOIN _values AS f ON f.unit = u.{_UNIT} WHERE o.exclusion IS NULL AND o.outcome IS NOT NULL "
-            f"GROUP BY {key}, u.{_UNIT}, o.outcome"
+            f"LEFT JOIN _elsewhere AS e ON e.subject = CAST(s.{quoted(subject)} AS VARCHAR) "
+            f"LEFT JOIN _values AS f ON f.unit = u.{_UNIT} AND (f.index_date IS NULL OR f.index_date = u.{_DATE}) "
+            f"WHERE o.exclusion IS NULL AND o.outcome IS NOT NULL "
+            f"GROUP BY {first}, u.{_UNIT}, u.{_DATE}, u.{_KNOWN}, e.{_KNOWN}, o.outcome"
         ).to_arrow_table()
 
 
-def _with_columns(rows: pa.Table, spec: CohortSpec, table: str) -> pa.Table:
-    """Described columns that no batch had yet, as empty ones."""
-    import pyarrow as pa
+def _typed(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, table: str) -> dict[str, str] | None:
+    """The described columns of a table with their types: outcomes in other tables than the subjects' are text still."""
+    if not has_table(connection, VALID, table):
+        return None
+    there = {*columns_of(connection, f"{VALID}.{quoted(table)}"), *later_columns(spec.subjects)}
+    return {
+        column.source_name or name: DUCKDB_TYPES[column.type] if name in there else "VARCHAR"
+        for name, column in spec.tables[table].columns.items()
+    }
 
-    for name, column in spec.tables[table].columns.items():
-        spelled = column.source_name or name
-        if spelled not in rows.column_names:
-            rows = rows.append_column(spelled, pa.nulls(rows.num_rows, pa.string()))
-    return rows
+
+def _validate(late: CohortSpec, present: list[str], work: duckdb.DuckDBPyConnection) -> list[str]:
+    """Check the filled records; a table of which nothing is left with its outcomes is left out."""
+    while present:
+        tables = {
+            name: late.tables[name].model_copy(
+                update={"references": tuple(r for r in late.tables[name].references if r.table in present)}
+            )
+            for name in present
+        }
+        _, failures = validate_connection(late.model_copy(update={"tables": tables}), work)
+        if not failures:
+            break
+        broken = {failure.table for failure in failures}
+        present = [] if late.subject_table in broken else [name for name in present if name not in broken]
+    return present
+
+
+def _elsewhere(spec: CohortSpec, present: list[str]) -> str:
+    """When the newest row of a subject arrived in another table that holds parts of outcomes."""
+    parts = [
+        f"SELECT CAST(v.{quoted(spec.subject_of(name))} AS VARCHAR) AS subject, r.{_KNOWN} "
+        f"FROM validated.{quoted(name)} AS v JOIN raw.{quoted(name)} AS r USING ({ROW_NUMBER})"
+        for name in present
+        if name != spec.subject_table and later_columns(spec.tables[name])
+    ]
+    rows = " UNION ALL ".join(parts) or f"SELECT NULL::VARCHAR AS subject, NULL::VARCHAR AS {_KNOWN} WHERE false"
+    return f"SELECT subject, max({_KNOWN}) AS {_KNOWN} FROM ({rows}) GROUP BY subject"
 
 
 def append_matured(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, table: str) -> int:
@@ -168,42 +266,23 @@ def append_matured(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, tabl
     """
     if not has_table(connection, "monitoring", "outcomes"):
         return 0
-    select = filled(connection, spec, table)
+    described, relation = spec.tables[table], f"raw.{quoted(table)}"
+    kinds = {name: kind for name, kind in columns_of(connection, relation).items() if name != ROW_NUMBER}
+    select = filled(connection, spec, table, kinds=kinds)
     if select is None:
         return 0
-    described = spec.tables[table]
-    relation = f"raw.{quoted(table)}"
-    kinds = {str(row[0]): str(row[1]) for row in connection.execute(f"DESCRIBE {relation}").fetchall()}
-    offered = {str(row[0]) for row in connection.execute(f"DESCRIBE ({select})").fetchall()}
-    common = [name for name in kinds if name in offered and name != ROW_NUMBER]
-    cast = ", ".join(
-        f"n.{quoted(name)}"
-        if kinds[name] == "VARCHAR"
-        else f"TRY_CAST(n.{quoted(name)} AS {kinds[name]}) AS {quoted(name)}"
-        for name in common
-    )
     if table == spec.subject_table:
         known = f"n.{_UNIT} IN (SELECT unit FROM {OUTCOMES})"
     else:
-        column = described.columns[spec.subject_of(table)]
-        subject = spec.subject_of(spec.subject_table)
-        known = (
-            f"trim(n.{quoted(column.source_name or spec.subject_of(table))}) IN "
-            f"(SELECT CAST({quoted(subject)} AS VARCHAR) FROM {_subjects(spec)})"
-        )
-    before = connection.execute(f"SELECT coalesce(max({ROW_NUMBER}), 0), count(*) FROM {relation}").fetchone() or (0, 0)
-    connection.execute(
-        f"INSERT INTO {relation} BY NAME SELECT {before[0]} + row_number() OVER (ORDER BY n.{_UNIT}) AS {ROW_NUMBER}, "
-        f"{cast} FROM ({select}) AS n WHERE {known} AND n.{_UNIT} NOT IN (SELECT {key_text(described)} FROM {relation})"
-    )
-    (after,) = connection.execute(f"SELECT count(*) FROM {relation}").fetchone() or (before[1],)
-    return int(after) - int(before[1])
-
-
-def _subjects(spec: CohortSpec) -> str:
-    subject = spec.subject_of(spec.subject_table)
-    if subject in spec.key:
-        return OUTCOMES
-    key = ", ".join(quoted(name) for name in spec.key)
-    records = f"{VALID}.{quoted(spec.subject_table)}"
-    return f"(SELECT s.{quoted(subject)} FROM {records} AS s JOIN {OUTCOMES} USING ({key}))"
+        name, subject = spec.subject_of(table), spec.subject_of(spec.subject_table)
+        column = described.columns[name]
+        integer = column.type == "integer"
+        mine = subject_text(f"n.{quoted(column.source_name or name)}", integer=integer)
+        known = f"{mine} IN (SELECT {subject_text(quoted(subject), integer=integer)} FROM {OUTCOMES})"
+    before = connection.execute(f"SELECT coalesce(max({ROW_NUMBER}), 0) FROM {relation}").fetchone() or (0,)
+    counted = connection.execute(
+        f"INSERT INTO {relation} BY NAME SELECT * EXCLUDE ({_UNIT}, {_KNOWN}, {_DATE}) REPLACE "
+        f"({int(before[0])} + row_number() OVER (ORDER BY {_UNIT}) AS {ROW_NUMBER}) FROM ({select}) AS n "
+        f"WHERE {known} AND n.{_UNIT} NOT IN (SELECT {key_text(described)} FROM {relation})"
+    ).fetchone()
+    return int(counted[0]) if counted else 0

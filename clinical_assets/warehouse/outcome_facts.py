@@ -80,7 +80,9 @@ def arrive_again(spec: CohortSpec, connection: duckdb.DuckDBPyConnection, *, set
     name_units(spec, connection, "temp.arrived", settings=settings)
     connection.execute("DELETE FROM temp.arrived WHERE unit IS NULL")
     found = "SELECT pseudonym, column_name, index_date FROM temp.arrived"
-    same = " AND ".join(f"f.{name} IS NOT DISTINCT FROM a.{name}" for name in ("pseudonym", "column_name", "index_date"))
+    same = " AND ".join(
+        f"f.{name} IS NOT DISTINCT FROM a.{name}" for name in ("pseudonym", "column_name", "index_date")
+    )
     connection.execute(f"DELETE FROM {VALUES} AS f USING ({found}) AS a WHERE f.unit IS NULL AND {same}")
     _compare(spec, connection)
 

@@ -1,47 +1,38 @@
 """Outcomes that arrive later, in any order: matched to received records, never applied twice, never overwritten.
 
-An outcome file has the key of the cohort's units (or ``pseudonym``) and columns of the subject table that are known
-only later; ``shown`` and ``acted`` may stand beside them. Values are kept one by one in ``received.outcome_values``:
-those of a unit that has not arrived yet wait there. The same fact twice changes nothing; a contradiction goes to
-``received.outcome_conflicts`` and changes nothing either.
+An outcome file has the key of the cohort's units (or ``pseudonym``), the index date where one is needed, and columns of
+the subject table that are known only later; ``shown`` and ``acted`` may stand beside them.
 
-What belongs here: taking outcome files in. What an outcome means is the work of the cohort's outcome model
-(``matured``).
+What belongs here: reading outcome files as facts. Bringing facts and units together is the work of ``outcome_facts``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinical_assets.cohorts.sources_spec import FileSource
+from clinical_assets.cohorts.sources_spec import CsvDialect, FileSource
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column, Table
 from clinical_assets.errors import SourceError, ValidationFailed
 from clinical_assets.settings import Settings
 from clinical_assets.sources.files import workspace
-from clinical_assets.warehouse.batch_spec import key_text, later_columns
+from clinical_assets.warehouse.batch_spec import REFUSED_LIMIT, key_text, later_columns
 from clinical_assets.warehouse.digests import file_digest
 from clinical_assets.warehouse.ingestion import ingest
-from clinical_assets.warehouse.pseudonym_files import PSEUDONYM, with_keys
-from clinical_assets.warehouse.received_tables import (
-    CONFLICTS,
-    FEEDBACK,
-    RAW,
-    VALID,
-    VALUES,
-    has_table,
-    prepare_outcomes,
-    utc_now,
-)
+from clinical_assets.warehouse.outcome_facts import arrive, index_column
+from clinical_assets.warehouse.pseudonym_files import PSEUDONYM
+from clinical_assets.warehouse.received_tables import CONFLICTS, FEEDBACK, RAW, columns_of, has_table
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 from clinical_assets.warehouse.validation import validate_cohort
 
 if TYPE_CHECKING:
-    import duckdb
+    import pyarrow as pa
+
+    from clinical_assets.warehouse.ingestion import IngestReport
 
 
 @dataclass(frozen=True)
@@ -81,42 +72,108 @@ def receive_outcomes(spec: CohortSpec, path: Path, *, settings: Settings) -> Out
     Parameters
     ----------
     path : Path
-        CSV, Parquet or JSON Lines, written like the cohort's source.
+        CSV, Parquet or JSON Lines, written like the cohort's source but with a header line in any case.
     """
     digest = file_digest(path)
     with workspace(settings) as work:
         try:
-            source = with_keys(spec, path, settings=settings, work=work)
-            table = _table(spec, source, settings)
-            narrow = spec.model_copy(update={"tables": {spec.subject_table: table}})
-            scratch = replace(settings, data=work / "scratch", keys_folder=settings.keys)
-            ingest(narrow, settings=scratch, folder=source.parent)
-            report = validate_cohort(narrow, Warehouse(spec.name, scratch))
+            source = _source(spec, path.name)
+            there = _header(source, path.parent, settings)
+            table = _table(spec, source, there, what=path.name)
+            facts, refused = _facts(spec, table, work=work, folder=path.parent, settings=settings)
         except (SourceError, ValidationFailed) as error:
-            return OutcomesReceived(file=digest, reason=error.message, cure=error.cure)
-        with (
-            Warehouse(spec.name, scratch).reader() as found,
-            Warehouse(spec.name, settings).writer() as connection,
-        ):
-            prepare_outcomes(connection)
-            return _apply(
-                spec,
-                table,
-                found,
-                connection,
-                digest=digest,
-                refused=report.tables[spec.subject_table].rows_refused,
-            )
+            reason = error.message if path.name in error.message else f"{path.name}: {error.message}"
+            return OutcomesReceived(file=digest, reason=reason, cure=error.cure)
+        with Warehouse(spec.name, settings).writer() as connection:
+            told = arrive(spec, connection, facts, file=digest, settings=settings)
+    return OutcomesReceived(
+        file=digest,
+        new=told.new,
+        known=told.known,
+        conflicts=told.conflicts,
+        waiting=told.waiting,
+        refused_rows=refused,
+    )
 
 
-def _table(spec: CohortSpec, path: Path, settings: Settings) -> Table:
-    """What the rows of this file promise: the key, and the later columns that the file has."""
+def facts_of_batch(
+    spec: CohortSpec, early: CohortSpec, *, work: Path, settings: Settings, read: IngestReport
+) -> tuple[pa.Table | None, int]:
+    """Facts in the records of a batch that hold columns which are only known later, and the number of unreadable rows.
+
+    Parameters
+    ----------
+    early : CohortSpec
+        By which the batch was read; its files lie in `work`.
+    """
+    if spec.subject_table not in early.tables:
+        return None, 0
+    there = set(read.tables[spec.subject_table].columns)
     full = spec.subjects
-    csv = getattr(full.source, "csv", None)
-    source = FileSource(kind="file", path=path.name, **({"csv": csv} if csv is not None else {}))
-    there = _header(source, path, settings)
-    index = (spec.prediction.index_date or ".").split(".")[1]
-    wanted = [*full.key, *later_columns(full), *([index] if index and index not in full.key else [])]
+    if not any((full.columns[name].source_name or name) in there for name in later_columns(full)):
+        return None, 0
+    source = early.subjects.source
+    assert isinstance(source, FileSource)  # a batch is files
+    later = {full.columns[name].source_name or name for name in later_columns(full)}
+    table = _table(spec, source, there & {*later, *_spelled(full), *_spelled_index(spec)}, what="The batch")
+    # Records were counted as refused already; an unreadable outcome refuses no record.
+    table = table.model_copy(update={"refused_limit": 1.0})
+    try:
+        return _facts(spec, table, work=work, folder=work, settings=settings)
+    except ValidationFailed:  # not one row of them is readable
+        return None, read.tables[spec.subject_table].rows
+
+
+def _facts(spec: CohortSpec, table: Table, *, work: Path, folder: Path, settings: Settings) -> tuple[pa.Table, int]:
+    """Facts of the rows that could be read, as ``outcome_facts.arrive`` wants them, and the number of other rows."""
+    narrow = spec.model_copy(update={"tables": {spec.subject_table: table}, "subject": table.subject or spec.subject})
+    scratch = replace(settings, data=work / "facts", keys_folder=settings.keys)
+    ingest(narrow, settings=scratch, folder=folder)
+    report = validate_cohort(narrow, Warehouse(spec.name, scratch))
+    done = report.tables[spec.subject_table]
+    with Warehouse(spec.name, scratch).reader() as found:
+        rows = found.execute(_unpivoted(spec, table)).to_arrow_table()
+    return rows, done.rows_refused + done.unreadable_lines
+
+
+def _unpivoted(spec: CohortSpec, table: Table) -> str:
+    index, subject = index_column(spec), spec.subject_of(spec.subject_table)
+    by_name = PSEUDONYM in table.columns
+    unit = "NULL::VARCHAR" if by_name else key_text(spec.subjects, "v", typed=True)
+    pseudonym = f"v.{PSEUDONYM}" if by_name else "NULL::VARCHAR"
+    whose = f"CAST(v.{quoted(subject)} AS VARCHAR)" if subject in table.columns else "NULL::VARCHAR"
+    date = f"CAST(v.{quoted(index)} AS VARCHAR)" if index in table.columns else "NULL::VARCHAR"
+    parts = [
+        f"SELECT {unit} AS unit, {pseudonym} AS pseudonym, {whose} AS {quoted(subject)}, "
+        f"{literal(column)} AS column_name, {date} AS index_date, CAST(v.{quoted(column)} AS VARCHAR) AS value "
+        f"FROM validated.{quoted(spec.subject_table)} AS v WHERE v.{quoted(column)} IS NOT NULL"
+        for column in table.columns
+        if column not in (*spec.key, PSEUDONYM, subject, index)
+    ]
+    return " UNION ALL ".join(parts)
+
+
+def _source(spec: CohortSpec, pattern: str) -> FileSource:
+    """Outcome files are written like the source, but name their columns themselves."""
+    csv = getattr(spec.subjects.source, "csv", None) or CsvDialect()
+    if csv.columns is not None:
+        csv = csv.model_copy(update={"columns": None, "skip_rows": 0})
+    return FileSource(kind="file", path=pattern, csv=csv)
+
+
+def _spelled(table: Table) -> list[str]:
+    return [table.columns[name].source_name or name for name in table.key]
+
+
+def _spelled_index(spec: CohortSpec) -> list[str]:
+    index = index_column(spec)
+    return [] if index is None else [spec.subjects.columns[index].source_name or index]
+
+
+def _table(spec: CohortSpec, source: FileSource, there: Collection[str], *, what: str) -> Table:
+    """What the rows of this file promise: the key, and the later columns that the file has."""
+    full, index = spec.subjects, index_column(spec)
+    wanted = [*full.key, *([index] if index else []), *later_columns(full)]
     columns: dict[str, Column] = {}
     for name in dict.fromkeys(wanted):
         column = full.columns[name]
@@ -124,28 +181,48 @@ def _table(spec: CohortSpec, path: Path, settings: Settings) -> Table:
         if spelled is not None:
             changed = {"source_name": spelled, "nullable": name not in full.key, "unique": False}
             columns[name] = column.model_copy(update=changed)
-    lacking = [full.columns[name].source_name or name for name in full.key if name not in columns]
-    if lacking:
-        raise SourceError(
-            f"{path.name}: an outcome file needs the key of its units, but has no column {', '.join(lacking)}.",
-            cure=f"Name units by {', '.join(lacking)}, or by {PSEUDONYM}.",
-        )
-    feedback = {name: _yes_or_no(name) for name in FEEDBACK if name in there}
-    if not feedback and not set(columns) & set(later_columns(full)):
+    facts = {name: column for name, column in columns.items() if name in later_columns(full)}
+    facts |= {name: _yes_or_no(name) for name in FEEDBACK if name in there and name not in full.columns}
+    if not facts:
         known = ", ".join(full.columns[name].source_name or name for name in later_columns(full))
         raise SourceError(
-            f"{path.name}: none of its columns is an outcome of cohort {spec.name}.", cure=f"Give one of: {known}."
+            f"{what}: none of its columns is an outcome of cohort {spec.name}.", cure=f"Give one of: {known}."
         )
+    date = {index: columns[index]} if index in columns else {}
+    key = {name: columns[name] for name in full.key if name in columns}
+    subject = spec.subject_of(spec.subject_table)
+    if len(key) < len(full.key):
+        key, subject = _by_pseudonym(spec, there, dated=bool(date), what=what), PSEUDONYM
+    elif subject not in key:
+        subject = full.key[0]  # nothing is looked up by it; the subject is known from the record
     return full.model_copy(
         update={
             "source": source,
-            "columns": {**columns, **feedback},
+            "key": tuple(dict.fromkeys([*key, *date])),
+            "subject": subject,
+            "columns": {**key, **date, **facts},
             "rules": (),
             "references": (),
             "recorded": None,
-            "refused_limit": 0.5,
+            "refused_limit": REFUSED_LIMIT,
         }
     )
+
+
+def _by_pseudonym(spec: CohortSpec, there: Collection[str], *, dated: bool, what: str) -> dict[str, Column]:
+    lacking = [name for name in _spelled(spec.subjects) if name not in there]
+    if PSEUDONYM not in there:
+        raise SourceError(
+            f"{what}: an outcome file needs the key of its units, but has no column {', '.join(lacking)}.",
+            cure=f"Name units by {', '.join(_spelled(spec.subjects))}, or by {PSEUDONYM}.",
+        )
+    if spec.key != (spec.subject_of(spec.subject_table),) and not dated:
+        dates = ", ".join(_spelled_index(spec))
+        raise SourceError(
+            f"{what} names units by pseudonym, but a unit of {spec.name} is {', '.join(spec.key)}.",
+            cure=f"Give {dates} beside the pseudonym, or all columns of the key." if dates else "Give the whole key.",
+        )
+    return {PSEUDONYM: Column(type="string", role=("ignored",), nullable=False, description="Pseudonym.")}
 
 
 def _yes_or_no(name: str) -> Column:
@@ -153,7 +230,7 @@ def _yes_or_no(name: str) -> Column:
     return Column(type="boolean", role=("outcome",), description=meaning[name])
 
 
-def _header(source: FileSource, path: Path, settings: Settings) -> set[str]:
+def _header(source: FileSource, folder: Path, settings: Settings) -> set[str]:
     import duckdb
 
     from clinical_assets.sources.opening import open_source
@@ -166,102 +243,9 @@ def _header(source: FileSource, path: Path, settings: Settings) -> set[str]:
     )
     with (
         duckdb.connect(config={"threads": "1"}) as connection,
-        open_source(connection, table, table_name="outcomes", settings=settings, folder=path.parent) as opened,
+        open_source(connection, table, table_name="outcomes", settings=settings, folder=folder) as opened,
     ):
-        return {str(row[0]) for row in connection.execute(f"DESCRIBE ({opened.sql})").fetchall()}
-
-
-def _apply(
-    spec: CohortSpec,
-    table: Table,
-    found: duckdb.DuckDBPyConnection,
-    connection: duckdb.DuckDBPyConnection,
-    *,
-    digest: str,
-    refused: int,
-) -> OutcomesReceived:
-    name = quoted(spec.subject_table)
-    index = (spec.prediction.index_date or ".").split(".")[1]
-    facts = [column for column in table.columns if column not in table.key and column != index]
-    parts = [
-        f"SELECT {key_text(table, 'r')} AS unit, {literal(column)} AS column_name, "
-        f"trim(CAST(r.{quoted(table.columns[column].source_name or column)} AS VARCHAR)) AS raw_value, "
-        f"CAST(v.{quoted(column)} AS VARCHAR) AS value, "
-        f"{f'CAST(v.{quoted(index)} AS VARCHAR)' if index in table.columns else 'NULL::VARCHAR'} AS index_date "
-        f"FROM validated.{name} AS v JOIN raw.{name} AS r USING (_row) WHERE v.{quoted(column)} IS NOT NULL"
-        for column in facts
-    ]
-    connection.execute("DROP TABLE IF EXISTS temp.arrived")
-    connection.register("_arrived", found.execute(" UNION ALL ".join(parts)).to_arrow_table())
-    connection.execute("CREATE TEMP TABLE arrived AS SELECT * FROM _arrived")
-    connection.unregister("_arrived")
-    stamp = f"{literal(digest)} AS file, {literal(utc_now())} AS received_at"
-    _refuse_other_dates(spec, connection, stamp, index if index in table.columns else None)
-    joined = f"temp.arrived AS a LEFT JOIN {VALUES} AS k USING (unit, column_name)"
-    count = connection.execute(
-        f"SELECT count(*) FILTER (k.value IS NULL), count(*) FILTER (k.value = a.value), "
-        f"count(*) FILTER (k.value <> a.value) FROM {joined}"
-    ).fetchone() or (0, 0, 0)
-    connection.execute(
-        f"INSERT INTO {CONFLICTS} SELECT unit, column_name, k.value, a.value, {stamp}, "
-        "'another value is already known', 'Find out which is right; correct it at the source and erase the other.' "
-        f"FROM {joined} WHERE k.value <> a.value "
-        f"AND NOT EXISTS (SELECT 1 FROM {CONFLICTS} AS c WHERE c.unit = a.unit AND c.column_name = a.column_name "
-        "AND c.other_value = a.value)"
-    )
-    connection.execute(
-        f"INSERT INTO {VALUES} SELECT unit, column_name, a.raw_value, a.value, {stamp} FROM {joined} "
-        "WHERE k.value IS NULL"
-    )
-    (dates,) = connection.execute("SELECT count(*) FROM temp.other_dates").fetchone() or (0,)
-    waiting = _waiting(spec, connection)
-    connection.execute("DROP TABLE temp.arrived; DROP TABLE temp.other_dates")
-    return OutcomesReceived(
-        file=digest,
-        new=int(count[0]),
-        known=int(count[1]),
-        conflicts=int(count[2]) + int(dates),
-        waiting=waiting,
-        refused_rows=refused,
-    )
-
-
-def _refuse_other_dates(spec: CohortSpec, connection: duckdb.DuckDBPyConnection, stamp: str, index: str | None) -> None:
-    """An outcome that speaks of another index date than the record's is another episode's."""
-    subjects = spec.subject_table
-    if index is None or not has_table(connection, VALID, subjects):
-        connection.execute("CREATE TEMP TABLE other_dates (unit VARCHAR)")
-        return
-    units = f"{VALID}.{quoted(subjects)} AS s"
-    plain = spec.subjects.model_copy(
-        update={
-            "columns": {
-                name: column.model_copy(update={"source_name": None}) for name, column in spec.subjects.columns.items()
-            }
-        }
-    )
-    connection.execute(
-        f"CREATE TEMP TABLE other_dates AS SELECT a.unit, a.column_name, a.index_date, "
-        f"any_value(CAST(s.{quoted(index)} AS VARCHAR)) AS recorded FROM temp.arrived AS a "
-        f"JOIN {units} ON {key_text(plain, 's')} = a.unit WHERE a.index_date IS NOT NULL "
-        f"GROUP BY ALL HAVING bool_and(CAST(s.{quoted(index)} AS VARCHAR) <> a.index_date)"
-    )
-    connection.execute(
-        f"INSERT INTO {CONFLICTS} SELECT unit, column_name, recorded, index_date, {stamp}, "
-        "'the record has another index date', 'Send the outcome of the episode that was scored.' FROM temp.other_dates"
-    )
-    connection.execute(
-        "DELETE FROM temp.arrived WHERE (unit, column_name) IN (SELECT (unit, column_name) FROM temp.other_dates)"
-    )
-
-
-def _waiting(spec: CohortSpec, connection: duckdb.DuckDBPyConnection) -> int:
-    arrived = "SELECT DISTINCT unit FROM temp.arrived"
-    if has_table(connection, RAW, spec.subject_table):
-        known = f"SELECT {key_text(spec.subjects)} AS unit FROM {RAW}.{quoted(spec.subject_table)}"
-        arrived = f"{arrived} EXCEPT {known}"
-    found = connection.execute(f"SELECT count(*) FROM ({arrived})").fetchone()
-    return int(found[0]) if found else 0
+        return set(columns_of(connection, f"({opened.sql})"))
 
 
 def conflicts(warehouse: Warehouse, *, limit: int = 100) -> Sequence[tuple[str, ...]]:

@@ -67,6 +67,8 @@ class Received:
         Why it was refused as a whole.
     facts, conflicts : int
         Values of columns that are only known later: new ones, and ones that contradict what is known.
+    refused_facts : int
+        Records in which such a value cannot be read; the records themselves are taken in.
     """
 
     batch: str
@@ -78,6 +80,7 @@ class Received:
     cure: str | None = None
     facts: int = 0
     conflicts: int = 0
+    refused_facts: int = 0
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,7 @@ def receive(spec: CohortSpec, files: Mapping[str, Sequence[Path]], *, settings: 
     with workspace(settings) as work:
         warehouse = Warehouse(spec.name, settings)
         try:
-            copied = _copied(spec, files, work, known=_known_files(warehouse))
+            copied = _copied(files, work, known=_known_files(warehouse))
         except SourceError as error:
             return _refused("", error)
         if not copied.patterns:
@@ -125,7 +128,7 @@ def receive(spec: CohortSpec, files: Mapping[str, Sequence[Path]], *, settings: 
                 rest = {name: pattern for name, pattern in copied.patterns.items() if name not in empty}
                 early = batch_spec(spec, rest)
             report = validate_cohort(early, Warehouse(spec.name, scratch))
-            later = outcome_files.facts_of_batch(spec, early, work=work, settings=settings, read=read)
+            later, unreadable = outcome_files.facts_of_batch(spec, early, work=work, settings=settings, read=read)
         except (SourceError, ValidationFailed) as error:
             return _refused(copied.digest, error)
         with Warehouse(spec.name, scratch).reader() as source, warehouse.writer() as target:
@@ -152,6 +155,7 @@ def receive(spec: CohortSpec, files: Mapping[str, Sequence[Path]], *, settings: 
             tables={name: table.rows_valid for name, table in report.tables.items()},
             facts=0 if told is None else told.new,
             conflicts=0 if told is None else told.conflicts,
+            refused_facts=unreadable,
         )
 
 
@@ -182,9 +186,7 @@ def _taken_meanwhile(connection: duckdb.DuckDBPyConnection, digest: str) -> bool
     return bool(found and found[0])
 
 
-def _copied(
-    spec: CohortSpec, files: Mapping[str, Sequence[Path]], work: Path, *, known: Mapping[tuple[str, str], str]
-) -> _Copied:
+def _copied(files: Mapping[str, Sequence[Path]], work: Path, *, known: Mapping[tuple[str, str], str]) -> _Copied:
     """A private copy of every file that is not known yet, so that nobody changes it meanwhile.
 
     A process that was killed after taking files in leaves some of them in the inbox, where they lie among newer ones:
@@ -261,7 +263,7 @@ def _keep(source: duckdb.DuckDBPyConnection, target: duckdb.DuckDBPyConnection, 
     subjects = [
         f"WHEN {literal(name)} THEN json_extract_string(record, {literal(_path(early, name))})" for name in early.tables
     ]
-    subject = quoted(early.subject_of(early.subject_table))
+    subject = quoted(early.subject_of(next(iter(early.tables))))
     whose = f"SELECT *, CASE table_name {' '.join(subjects)} END AS {subject} FROM quarantine.records"
     append(target, f"{RAW}.refused_records", source.execute(f"SELECT {mark}, * FROM ({whose})").to_arrow_table())
     found_wrong = source.execute(

@@ -169,7 +169,19 @@ def _column(name: str, column: Column, *, required: bool, unique: bool = False) 
     if column.pattern is not None:
         checks.append(_pattern_check(name, column.pattern))
     nullable = column.nullable and not required
-    return pa.Column(described_type(column), checks, nullable=nullable, unique=unique, name=name)
+    if unique and nullable:
+        # pandera takes two missing values for a repetition; here they are two people of whom nothing is known.
+        checks.append(_unrepeated_check())
+    return pa.Column(described_type(column), checks, nullable=nullable, unique=unique and not nullable, name=name)
+
+
+def _unrepeated_check() -> pa.Check:
+    import pandera.polars as pa
+
+    def unrepeated(data: Any) -> pl.LazyFrame:
+        return data.lazyframe.select(pl.col(data.key).is_null() | pl.col(data.key).is_unique())
+
+    return pa.Check(unrepeated, name="unrepeated", n_failure_cases=1)
 
 
 def _codes(name: str, column: Column) -> list[Any]:

@@ -135,7 +135,7 @@ def leakage(candidate: ReleaseCandidate, table: FeatureTable, subjects: pl.DataF
     refused = [row for row in rows.values() if row["action"] == "refuse"]
     warned = [row for row in rows.values() if row["action"] != "refuse"]
     names = ", ".join(dict.fromkeys(f"{row['column']} ({row['kind']})" for row in refused))
-    beside = f" {len(warned)} suspicions are listed in the evidence." if warned else ""
+    beside = f" Suspicions listed in the evidence: {len(warned)}." if warned else ""
     return Verdict(
         GATE,
         "leakage",

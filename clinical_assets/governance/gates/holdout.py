@@ -98,11 +98,16 @@ def trained_with(candidate: ReleaseCandidate) -> dict[str, Any]:
 
 
 def _locked(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
-    from clinical_assets.modelling.splits import split_holdout
+    from clinical_assets.modelling import recalibrated, splits
 
     subject = candidate.spec.subject_of(candidate.spec.subject_table)
-    split = split_holdout(
-        holdout.frame, subject=subject, share=float(trained_with(candidate)["modelling"]["holdout_share"])
+    # A recalibrated model's rows are later records, split by a hash of their own.
+    derived = recalibrated.DERIVED in candidate.bundle.description
+    split = splits.split_holdout(
+        holdout.frame,
+        subject=subject,
+        share=float(trained_with(candidate)["modelling"]["holdout_share"]),
+        salt=recalibrated.SALT if derived else splits.SALT,
     )
     moved = int((split.holdout != (holdout.frame["part"] == "holdout").to_numpy()).sum())
     return Verdict(

@@ -189,7 +189,7 @@ def known_vulnerabilities(
     }
     if found.found:
         said = (
-            f"{len(found.found)} known vulnerabilities: {_listed(list(map(str, found.found)))}. Update these packages."
+            f"Known vulnerabilities: {len(found.found)}, {_listed(list(map(str, found.found)))}. Update these packages."
         )
         return _verdict(criterion, "fail", said, **more)
     if not found.advisories or found.newest is None:

@@ -1,0 +1,22 @@
+"""A trained cohort, made once a session and copied for every test that asks for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assets_tests.governance.trained import Trained, train
+from assets_tests.modelling.served import Served
+
+
+@pytest.fixture(scope="session")
+def trained_ward(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The cohort as it was trained; look, do not touch."""
+    return train(tmp_path_factory.mktemp("trained_ward"))
+
+
+@pytest.fixture
+def served(trained_ward: Trained, tmp_path: Path) -> Served:
+    """The cohort in a folder of the test's own."""
+    return Served(trained_ward.copy_to(tmp_path / "trained"), tmp_path / "sent")
