@@ -42,7 +42,7 @@ demo: home
 	@echo 'The same runs, tables and plots in the browser: make dev, then http://127.0.0.1:3000'
 
 test: env lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n auto --dist loadfile
 
 soak: env
 	@$(BIN)/python -m pytest -m soak -s

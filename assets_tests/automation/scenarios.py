@@ -72,7 +72,6 @@ DESCRIPTION: dict[str, Any] = {
             "calibration_slope": [0.5, 1.8],
             "calibration_intercept": [-0.7, 0.7],
             "calibration_slope_difference": 1.0,
-            "calibration_intercept_difference": 1.2,
             "tpr_difference": 0.35,
             "fpr_difference": 0.35,
             "selection_rate_ratio": 0.3,

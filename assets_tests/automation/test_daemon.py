@@ -82,12 +82,12 @@ def dagster_dev(world: World, port: int) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _asked(port: int, query: str) -> Any:
-    request = urllib.request.Request(  # noqa: S310
+    request = urllib.request.Request(
         f"http://127.0.0.1:{port}/graphql",
         data=json.dumps({"query": query}).encode(),
         headers={"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)["data"]
 
 

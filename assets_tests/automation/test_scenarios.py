@@ -166,7 +166,7 @@ def test_markers_that_mean_something_else_start_a_training_that_sees_the_new_row
 
 
 def test_a_group_that_fails_while_the_whole_looks_well_is_put_to_a_person(world: World) -> None:
-    ran = world.arrive("unequal", patients(CAME, truth=Truth(men=0.6), seed=25))
+    ran = world.arrive("unequal", patients(CAME, truth=Truth(men=0.7), seed=25))
     told = ran.shown("fairness_report")
     assert told["verdict"] == "fail"
     assert "sex=" in told["summary"]

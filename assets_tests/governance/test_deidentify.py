@@ -58,3 +58,33 @@ def test_logs_event_stores_and_reports_that_name_subjects_are_found(made: Erasab
     assert named["dagster/events.db"] == 2
     assert named[f"models/{made.team.name}/first/report/results.json"] == 1
     assert looked_at >= len(named)
+
+
+def test_the_platforms_own_processing_times_are_expected_and_dates_that_somebody_put_there_are_not(
+    made: Erasable,
+) -> None:
+    before = set(scan_cohort(made.spec, settings=made.settings))
+    stamp, later = "2024-01-02T03:04:05.678901+00:00", "2024-01-03T03:04:05.678901+00:00"
+    with made.warehouse.writer() as connection:
+        connection.execute(
+            f"CREATE OR REPLACE TABLE monitoring.scored_records AS SELECT patient_id, DATE '2024-01-02' AS index_date, "
+            f"'{stamp}' AS scored_at FROM model.features LIMIT 3"
+        )
+        connection.execute(
+            f"CREATE OR REPLACE TABLE monitoring.outcomes AS SELECT patient_id, '{later}' AS known_at "
+            "FROM model.features LIMIT 3"
+        )
+
+    found = set(scan_cohort(made.spec, settings=made.settings)) - before
+    assert {(each.relation, each.column) for each in found} == {("monitoring.scored_records", "index_date")}
+    report = deidentify(made.team.name, settings=made.settings, catalogue=made.catalogue)
+    stamps = {(each.relation, each.column, each.rule) for each in report.expected if each.rule == "processing time"}
+    assert stamps == {
+        ("monitoring.scored_records", "scored_at", "processing time"),
+        ("monitoring.outcomes", "known_at", "processing time"),
+    }
+
+    with made.warehouse.writer() as connection:
+        connection.execute("UPDATE monitoring.outcomes SET known_at = '1941-05-06'")
+    found = set(scan_cohort(made.spec, settings=made.settings)) - before
+    assert ("monitoring.outcomes", "known_at") in {(each.relation, each.column) for each in found}

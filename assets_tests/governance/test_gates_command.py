@@ -58,3 +58,32 @@ def test_a_gate_that_never_ran_is_no_pass(trained: Trained) -> None:
     assert said.exit_code == 3
     assert "performance: not evaluated yet" in said.stdout
     assert "SYNTHETIC" in said.stdout
+
+
+def test_in_a_narrow_terminal_numbers_stand_in_a_table_and_reasons_of_what_did_not_pass_below_it(
+    trained: Trained, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from clinical_assets.cli import output
+
+    candidate = trained.candidate()
+    reason = "Nobody can say, because " + "it is unknown and " * 10 + "so on."
+    told = [Verdict("bias", "held", "pass", f"Held. {reason}"), Verdict("bias", "open", "insufficient", reason)]
+    store_verdicts(
+        candidate.records,
+        cohort=COHORT,
+        bundle_digest=candidate.digest,
+        gate="bias",
+        verdicts=told,
+        actor=AUTHOR,
+        run_id=None,
+    )
+    wide = CliRunner().invoke(app, ["gates", COHORT]).stdout
+    monkeypatch.setattr(output.out, "_width", 100)
+    narrow = CliRunner().invoke(app, ["gates", COHORT]).stdout
+
+    assert f"Held. {reason}" in wide
+    assert f"- open (insufficient): {reason}" in narrow.splitlines()
+    assert "Held." not in narrow
+    table = narrow[narrow.index("criterion") : narrow.index("- open")].splitlines()
+    assert all(len(line) <= 100 for line in table)
+    assert [line.split()[:2] for line in table[1:3]] == [["held", "pass"], ["open", "insufficient"]]

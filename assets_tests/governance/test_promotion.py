@@ -203,6 +203,25 @@ class TestBlockers:
         (blocker,) = promotion.blockers(made.candidate)
         assert (blocker.code, "performance/performance_holds" in blocker.message) == ("waiver_missing", True)
 
+    def test_a_waiver_that_ended_is_told_as_such(self, made: Releasable) -> None:
+        made.judge(bias="insufficient")
+        end = dt.datetime.fromisoformat(made.waive().expires_at)
+        (blocker,) = [each for each in promotion.blockers(made.candidate, now=end) if each.code == "waiver_missing"]
+        assert "the waiver of bob ended on" in blocker.message
+
+    def test_promoting_what_serves_is_recorded_anew_when_people_signed_another_plan(self, signed: Releasable) -> None:
+        first = signed.promote()
+        signed.trained.describe(pccp={"permitted": [{"kind": "refit", "promotes_itself": True}]})
+        with pytest.raises(PromotionRefused):
+            signed.promote()
+        write_dossier(signed.candidate)
+        signed.approve()
+        again = signed.promote()
+        assert whole(signed) == again
+        assert (again.digest, again.previous) == (first.digest, first.previous)
+        assert signed.promote() == again
+        assert agreed.released_under(signed.candidate, again.digest) == agreed.plan_digest(signed.candidate.spec)
+
     def test_an_older_model_does_not_come_back_by_promotion(self, second: Releasable) -> None:
         old = second.trained.candidate(serving(second).digest)
         assert {"superseded", "not_challenger"} <= {blocker.code for blocker in promotion.blockers(old)}

@@ -212,3 +212,23 @@ def test_ranges_agree_with_comparing_each_value(
         if value is not None and ((low is not None and value < low) or (high is not None and value > high))
     }
     assert breaches(rows, described) == outside
+
+
+@pytest.mark.parametrize(("numbers", "sound"), [(["1", "2", None, None], True), (["1", "1", None], False)])
+def test_missing_values_are_no_repetition_in_a_column_that_must_be_unique(
+    numbers: list[str | None], sound: bool
+) -> None:
+    import pandera.errors
+
+    schema = pandera_schema(
+        table(patient_id={"type": "string"}, insurance_id={"type": "string", "unique": True, "role": "identifier"})
+    )
+    rows = pl.DataFrame(
+        {"patient_id": [f"P{i}" for i in range(len(numbers))], "insurance_id": numbers},
+        schema={"patient_id": pl.String, "insurance_id": pl.String},
+    )
+    if sound:
+        schema.validate(rows, lazy=True)
+        return
+    with pytest.raises(pandera.errors.SchemaErrors, match="unrepeated"):
+        schema.validate(rows, lazy=True)

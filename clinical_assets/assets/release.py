@@ -40,9 +40,13 @@ _QUIET = ~dg.AutomationCondition.in_progress() & ~dg.AutomationCondition.any_dep
 _LACKS_INPUT = dg.AutomationCondition.any_deps_missing().ignore(dg.AssetSelection.assets("recalibrated_model"))
 # New input, or input that was there before anybody watched. "Newly", so that a run that failed is not asked for again
 # and again; and not `since_last_handled`, which forgets what was true when the daemon first looked.
-_DUE = (
-    (dg.AutomationCondition.missing() & ~_LACKS_INPUT).newly_true() | dg.AutomationCondition.any_deps_updated()
-).since(_HANDLED) & _QUIET
+_NEW_INPUT = (dg.AutomationCondition.missing() & ~_LACKS_INPUT).newly_true() | dg.AutomationCondition.any_deps_updated()
+_DUE = _NEW_INPUT.since(_HANDLED) & _QUIET
+# What arrives between two looks of the daemon, in which something else was asked for or made, must not count as handled
+# by it: a second model, or the second of two signatures. The price is a run too many, which finds nothing to do.
+_JUDGE = _NEW_INPUT.since(_HANDLED & ~_NEW_INPUT) & _QUIET
+_SIGNED = dg.AutomationCondition.any_deps_updated().allow(dg.AssetSelection.assets("approval"))
+_RELEASE = _SIGNED.since(dg.AutomationCondition.initial_evaluation() | (_HANDLED & ~_SIGNED)) & _QUIET
 
 
 def _candidate(cohort: Cohort) -> "ReleaseCandidate":
@@ -58,7 +62,7 @@ def _candidate(cohort: Cohort) -> "ReleaseCandidate":
     deps=["model_card", "recalibrated_model"],
     kinds={"fairlearn", "onnx"},
     code_version="1",
-    automation_condition=_DUE,
+    automation_condition=_JUDGE,
 )
 def gate_verdicts(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """What five gates say about the newest model: one row per criterion, kept under the bundle's digest.
@@ -187,10 +191,7 @@ def release_dossier(context: dg.AssetExecutionContext, platform: Platform) -> dg
     kinds={"onnx", "mlflow"},
     code_version="1",
     # A new signature is the reason to look; a new dossier alone is none, because nobody has signed it yet.
-    automation_condition=dg.AutomationCondition.any_deps_updated()
-    .allow(dg.AssetSelection.assets("approval"))
-    .since_last_handled()
-    & _QUIET,
+    automation_condition=_RELEASE,
 )
 def champion_model(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
     """The model that serves: promoted only if digest, gates, signatures, expiry and the author rule all hold now.

@@ -31,7 +31,7 @@ class Finding:
 
 
 def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
-    """Look at Python, packages, data folder, catalogue, encryption and the Dagster instance."""
+    """Look at Python, packages, data folder, catalogue, encryption, keys, audit ledger and the Dagster instance."""
     findings = [finding for look in _LOOKS for finding in _guarded(look)]
     if as_json:
         show_json([asdict(finding) for finding in findings])
@@ -126,6 +126,39 @@ def _encryption() -> Iterator[Finding]:
     yield Finding("encryption", "ok", f"key configured; extension {extension_path().name}")
 
 
+def _keys() -> Iterator[Finding]:
+    settings = context.settings()
+    keys = settings.keys
+    if keys.is_relative_to(settings.data):
+        yield Finding(
+            "keys",
+            "warn",
+            f"{keys} lies inside the data folder: whoever copies the data can link pseudonyms to people",
+            "Point CLINICAL_ASSETS_KEYS at a folder apart from it, and move what is there.",
+        )
+    elif keys.exists() and keys.stat().st_mode & 0o077:
+        yield Finding("keys", "warn", f"{keys} can be read by other accounts", f"chmod 700 {keys}")
+    else:
+        yield Finding("keys", "ok", f"{keys}, apart from the data", "Back it up, and not beside the data.")
+
+
+def _records() -> Iterator[Finding]:
+    settings = context.settings()
+    if settings.records_uri is None and not settings.records.exists():
+        yield Finding("records", "ok", "none yet")
+        return
+    from clinical_assets.records.database import RecordsDatabase
+    from clinical_assets.records.ledger import Ledger
+
+    report = Ledger(RecordsDatabase(settings)).verify()
+    yield Finding(
+        "audit ledger",
+        "ok" if report.intact else "fail",
+        f"entries: {report.entries}, {'intact' if report.intact else report.problem}",
+        "" if report.intact else "Stop promotions and find out who changed it: clinical-assets audit verify.",
+    )
+
+
 def _instance() -> Iterator[Finding]:
     from clinical_assets.launch import open_instance
 
@@ -138,4 +171,4 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
-_LOOKS = (_python, _packages, _data_folder, _catalogue, _encryption, _instance)
+_LOOKS = (_python, _packages, _data_folder, _catalogue, _encryption, _keys, _records, _instance)

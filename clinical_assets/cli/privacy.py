@@ -65,8 +65,10 @@ def erase(
         out.print(f"to be trained again: {digest}", markup=False)
     for each in done.remaining:
         out.print(f"still holds the subject: {each.what}\n  {each.cure}", markup=False)
-    where = f"entry {done.ledger_seq} of the ledger" if done.ledger_seq is not None else "nothing new for the ledger"
-    out.print(f"Erased as {done.pseudonym}; {where}.", markup=False)
+    if done.ledger_seq is None:
+        out.print("The subject was erased before; nothing new for the ledger.", markup=False)
+    else:
+        out.print(f"Erased as {done.pseudonym}; entry {done.ledger_seq} of the ledger.", markup=False)
 
 
 def deidentify(cohort: Cohort, as_json: Json = False) -> None:

@@ -158,8 +158,7 @@ def _about_verdicts_and_signatures(candidate: ReleaseCandidate, now: dt.datetime
     if not agreed.shows_present_description(candidate, dossier):
         yield Blocker(
             "description_changed",
-            f"The description of {candidate.cohort} (limits, policy, plan, intended use, all else) is not the one in the "
-            "dossier.",
+            f"The description of {candidate.cohort} (limits, policy, plan, use) is not the one in the dossier.",
             f"Evaluate, write and sign again: clinical-assets materialize {candidate.cohort} --job prepare_release",
         )
     found = standing_on(candidate, dossier.digest, now=now)

@@ -97,9 +97,7 @@ def scan_cohort(
     tuple of Finding
         Empty when nothing was found, or when there is no warehouse yet.
     """
-    return tuple(
-        finding for _, found in _scanned(spec, settings, schemas) for finding in found if finding.rule != RULE
-    )
+    return tuple(finding for _, found in _scanned(spec, settings, schemas) for finding in found if finding.rule != RULE)
 
 
 def deidentify(cohort: str, *, settings: Settings, catalogue: Catalogue) -> Deidentification:
