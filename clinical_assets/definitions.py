@@ -20,6 +20,7 @@ from clinical_assets.assets import (  # noqa: E402
     models,
     monitoring,
     monitoring_checks,
+    predictions,
     release,
     updates,
 )
@@ -32,7 +33,7 @@ from clinical_assets.automation.sensors import SENSORS  # noqa: E402
 defs = dg.Definitions(
     assets=[
         *dg.load_assets_from_modules(
-            [cohorts, features, models, release, monitoring, updates, micro_cohorts, micro_cohort_studies]
+            [cohorts, features, models, release, predictions, monitoring, updates, micro_cohorts, micro_cohort_studies]
         ),
         # Not made here, it only shows signatures; unless it is named, the graph does not know that it is partitioned.
         release.approval,

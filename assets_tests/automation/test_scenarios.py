@@ -288,6 +288,31 @@ def test_advice_about_a_model_that_no_longer_serves_starts_nothing(world: World)
     assert [request.run_key for request in world.ask("model_updates")] == [f"update:{COHORT}:sha256:new"]
 
 
+def test_nothing_that_arrives_between_two_looks_of_the_daemon_is_forgotten(world: World) -> None:
+    def arrives(asset: str) -> None:
+        with world.instance() as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization(asset, partition=COHORT))
+
+    assert world.due() == set()
+    # Gates of one model end, and the next model is there, before anybody looks.
+    arrives("gate_verdicts")
+    arrives("recalibrated_model")
+    assert "gate_verdicts" in world.due()
+    # A second model, while the gates of the first were asked for.
+    arrives("model_card")
+    assert "gate_verdicts" in world.due()
+    # What was asked for is made: nothing more to do.
+    arrives("gate_verdicts")
+    arrives("release_dossier")
+    assert world.due() == world.due() == set()
+    # Two people sign, one after the other; the first signature alone promoted nothing.
+    arrives("approval")
+    assert world.due() == {"champion_model"}
+    arrives("approval")
+    assert world.due() == {"champion_model"}
+    assert world.due() == set()
+
+
 def _settled(world: World, sensor: str) -> list[dg.RunRequest]:
     time.sleep(2.1)
     return world.ask(sensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -179,3 +180,18 @@ def test_outcomes_that_lie_in_another_table_come_as_records_of_it(
     assert mine.rows("SELECT cause FROM received.deaths") == [("a fall",)]
     mine.outcomes(mine.file("o.csv", [{"patient_id": "7", "died": "yes"}]))
     assert mine.mature() == [("7", 1)]
+
+
+def test_an_early_event_is_no_outcome_before_the_horizon_has_ended_for_those_without_one(team: Arrivals) -> None:
+    subjects, visits = others()
+    lately = (dt.date.today() - dt.timedelta(days=30)).isoformat()
+    recent = {row["PatID"] for row in subjects[::2]}
+    rows = [{**row, "admitted_on": lately if row["PatID"] in recent else row["admitted_on"]} for row in subjects]
+    early = [{name: value for name, value in row.items() if name not in LATER} for row in rows]
+    team.receive({"subjects": [team.file("subjects.csv", early)], "visits": [team.file("visits.csv", visits)]})
+    # A month after admission, deaths are known and survival is not.
+    dead = [{"PatID": row["PatID"], "followed_days": 20, "died": "yes"} for row in rows]
+    assert not team.outcomes(team.file("outcomes.csv", dead)).refused
+    team.mature()
+    known = {row[0] for row in team.rows("SELECT unit FROM monitoring.outcomes")}
+    assert known == {row["PatID"] for row in subjects} - recent

@@ -1,146 +1,17 @@
-"""After release: ``incoming_records`` -> ``scored_records`` -> reports -> ``update_recommendation``, and a page.
+"""Watching the champion: reports on ``scored_records`` -> ``update_recommendation``, and a page.
 
-What belongs here: what Dagster needs to know. Taking batches in, scoring, reports and rules are the work of
-``clinical_assets.warehouse``, ``modelling`` and ``monitoring``.
+What belongs here: what Dagster needs to know. Reports and rules are the work of ``clinical_assets.monitoring``.
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
-from clinical_assets.assets import audit, evidence, freshness
+from clinical_assets.assets import audit, evidence
 from clinical_assets.assets.partitions import COHORTS
+from clinical_assets.assets.predictions import GROUP, OWNERS, nothing_yet, scored_records, serving_model
 from clinical_assets.assets.resources import Cohort, Platform, told
-
-if TYPE_CHECKING:
-    from clinical_assets.governance.champions import Champion
-    from clinical_assets.modelling.bundle import Bundle
-
-GROUP = "monitoring"
-OWNERS = ["team:clinical-data-science"]
-
-
-def _champion(cohort: Cohort) -> "tuple[Champion, Bundle] | None":
-    """What serves, verified; None before the first promotion."""
-    from clinical_assets.governance import champions
-
-    champion = champions.current(cohort.settings, cohort.name)
-    return None if champion is None else (champion, champions.bundle_of(cohort.settings, champion))
-
-
-def _nothing(cohort: Cohort, why: str) -> dg.MaterializeResult:
-    """A report that has nothing to say yet, said as such."""
-    return dg.MaterializeResult(metadata={"verdict": "insufficient", "why": why, **evidence.identity(cohort.spec)})
-
-
-@dg.asset(
-    partitions_def=COHORTS,
-    group_name=GROUP,
-    owners=["team:data-platform"],
-    kinds={"duckdb", "pandera"},
-    code_version="1",
-    freshness_policy=freshness.DAILY,
-)
-def incoming_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """New records and outcomes from the cohort's inbox: one row per accepted record, by batch.
-
-    Each batch is validated like the cohort's own source. Refused records are kept with their reasons; a file that
-    cannot be used lies in the inbox under `refused/` with a report beside it. The same file twice changes nothing.
-    """
-    from clinical_assets.warehouse.intake import take_in
-    from clinical_assets.warehouse.matured import mature
-
-    cohort = platform.cohort(context.partition_key)
-    with told(), cohort.warehouse.exclusive():
-        done = take_in(cohort.spec, settings=cohort.settings, progress=context.log.info)
-        known = mature(cohort.spec, cohort.sql, settings=cohort.settings) if cohort.warehouse.exists() else 0
-        for batch in done.batches:
-            if batch.status == "accepted":
-                counts = {"tables": dict(batch.tables), "refused": batch.refused_rows}
-                audit.record(context, cohort, "batch", digest=batch.batch, facts=counts)
-        for outcome in done.outcomes:
-            facts = {"new": outcome.new, "known": outcome.known, "conflicts": outcome.conflicts}
-            audit.record(context, cohort, "outcomes", digest=outcome.file, facts=facts)
-    batches = [
-        {
-            "batch": each.batch[:19],
-            "status": each.status,
-            "records": each.rows,
-            "refused records": each.refused_rows,
-        }
-        for each in done.batches
-    ]
-    outcomes = [
-        {
-            "file": each.file[:19],
-            "new facts": each.new,
-            "known": each.known,
-            "contradictions": each.conflicts,
-            "waiting for their record": each.waiting,
-            "refused rows": each.refused_rows,
-        }
-        for each in done.outcomes
-    ]
-    refused = [{"file": name, "reason": reason} for name, reason in done.refused]
-    tables: dict[str, list[dict[str, Any]]] = {
-        "batches": batches,
-        "outcome files": outcomes,
-        "refused files": refused,
-    }
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": sum(each.rows for each in done.batches if each.status == "accepted"),
-            **{name: evidence.records_table(rows) for name, rows in tables.items() if rows},
-            "refused files count": len(refused),
-            "received units with a known outcome": known,
-            "files left for the next run": done.left,
-            **evidence.identity(cohort.spec),
-        }
-    )
-
-
-@dg.asset(
-    partitions_def=COHORTS,
-    group_name=GROUP,
-    owners=OWNERS,
-    deps=[incoming_records, "champion_model"],
-    kinds={"onnx", "duckdb"},
-    code_version="1",
-    freshness_policy=freshness.DAILY,
-)
-def scored_records(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
-    """Risk, tier and alert of every received record by the present champion: one row per record and batch."""
-    from clinical_assets.modelling.scored import score_batch
-    from clinical_assets.warehouse.received import batches
-
-    cohort = platform.cohort(context.partition_key)
-    with told(), cohort.warehouse.exclusive():
-        serving = _champion(cohort)
-        if serving is None:
-            return _nothing(cohort, "No model was promoted yet, so that nothing can be scored.")
-        champion, bundle = serving
-        scored = [score_batch(cohort.warehouse, cohort.spec, bundle, batch) for batch in batches(cohort.warehouse)]
-        preview = {}
-        if any(each.rows for each in scored):
-            with cohort.warehouse.reader() as connection:
-                clear = cohort.in_clear(("batch", "risk", "is_alert", "tier", "scored_at"))
-                preview = evidence.preview(connection, "monitoring.scored_records", clear=clear)
-    new = [each for each in scored if each.new]
-    tiers = {tier.name: sum(each.tiers[tier.name] for each in new) for tier in cohort.spec.decisions.tiers}
-    rows = sum(each.rows for each in new)
-    return dg.MaterializeResult(
-        metadata={
-            "dagster/row_count": rows,
-            "alerts": sum(each.alerts for each in new),
-            **({"alert rate": sum(each.alerts for each in new) / rows} if rows else {}),
-            "tiers": evidence.records_table([{"tier": name, "records": number} for name, number in tiers.items()]),
-            "bundle digest": champion.digest,
-            "batches scored before": len(scored) - len(new),
-            **preview,
-            **evidence.identity(cohort.spec),
-        }
-    )
 
 
 @dg.asset(
@@ -153,15 +24,15 @@ def data_quality_report(context: dg.AssetExecutionContext, platform: Platform) -
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         with cohort.warehouse.reader() as connection:
             window = windows.newest_batches(
                 connection, bundle_digest=serving[0].digest, at_least=cohort.spec.monitoring.minimum_n
             )
             if window is None:
-                return _nothing(cohort, "No batch was scored by the present champion yet.")
+                return nothing_yet(cohort, "No batch was scored by the present champion yet.")
             report = quality_report(connection, cohort.spec, serving[1], window)
         kept_reports.keep(
             cohort.settings, cohort.name, "data_quality_report", _told_of(report, window.name, serving[0].digest)
@@ -183,9 +54,9 @@ def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         contributions = trainings.with_bundle(cohort.settings, cohort.name, champion.digest).results["contributions"]
         limits = cohort.spec.monitoring
@@ -193,7 +64,7 @@ def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
         with cohort.warehouse.reader() as connection:
             window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
             if window is None:
-                return _nothing(cohort, "No batch was scored by the present champion yet.")
+                return nothing_yet(cohort, "No batch was scored by the present champion yet.")
             report = drift.drift_report(
                 relation_of(champion.digest),
                 windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
@@ -223,14 +94,14 @@ def evidently_report(context: dg.AssetExecutionContext, platform: Platform) -> d
     cohort = platform.cohort(context.partition_key)
     limits = cohort.spec.monitoring
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         with cohort.warehouse.reader() as connection:
             window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
             if window is None or window.rows < limits.minimum_n:
-                return _nothing(cohort, f"Fewer than {limits.minimum_n} records: pictures of them would mislead.")
+                return nothing_yet(cohort, f"Fewer than {limits.minimum_n} records: pictures of them would mislead.")
             names = bundle.feature_columns
             written = write_evidently_report(
                 relation_of(champion.digest),
@@ -263,16 +134,16 @@ def performance_report(context: dg.AssetExecutionContext, platform: Platform) ->
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         training = trainings.with_bundle(cohort.settings, cohort.name, champion.digest)
         with cohort.warehouse.reader() as connection:
             rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
             unlabelled = label_free_report(connection, bundle)
         if rows is None and unlabelled is None:
-            return _nothing(cohort, "No record was scored by the present champion yet.")
+            return nothing_yet(cohort, "No record was scored by the present champion yet.")
         report = judge(rows, cohort.spec, bundle, card=training.results, unlabelled=unlabelled)
         window = f"outcomes known by {report.until[:19]} UTC" if report.until else "before any outcome"
         kept_reports.keep(cohort.settings, cohort.name, "performance_report", _told_of(report, window, champion.digest))
@@ -294,14 +165,14 @@ def fairness_report(context: dg.AssetExecutionContext, platform: Platform) -> dg
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         with cohort.warehouse.reader() as connection:
             rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
         if rows is None or not rows.height:
-            return _nothing(cohort, "No outcome of a scored record is known yet.")
+            return nothing_yet(cohort, "No outcome of a scored record is known yet.")
         report = judge(rows, cohort.spec, bundle)
         window = f"outcomes known by {str(rows['known_at'].max())[:19]} UTC"
         kept_reports.keep(cohort.settings, cohort.name, "fairness_report", _told_of(report, window, champion.digest))
@@ -323,13 +194,13 @@ def update_recommendation(context: dg.AssetExecutionContext, platform: Platform)
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         if serving is None or not cohort.warehouse.exists():
-            return _nothing(cohort, "Nothing was scored yet.")
+            return nothing_yet(cohort, "Nothing was scored yet.")
         champion, bundle = serving
         with cohort.warehouse.reader() as connection:
             if windows.newest_batches(connection, bundle_digest=champion.digest, at_least=1) is None:
-                return _nothing(cohort, "No record was scored by the present champion yet.")
+                return nothing_yet(cohort, "No record was scored by the present champion yet.")
             # Also before any outcome is known: broken values are told at once.
             rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
         recommended, cause = recommend_for(
@@ -393,7 +264,7 @@ def monitoring_page(context: dg.AssetExecutionContext, platform: Platform) -> dg
 
     cohort = platform.cohort(context.partition_key)
     with told():
-        serving = _champion(cohort)
+        serving = serving_model(cohort)
         page = write_cohort_page(cohort.settings, cohort.spec, champion=None if serving is None else serving[0].digest)
         standing = {name: champions.current(cohort.settings, name) for name in cohort.catalogue.names()}
         since = {name: champion.since for name, champion in standing.items() if champion is not None}

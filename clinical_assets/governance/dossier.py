@@ -104,7 +104,8 @@ def load_dossier(settings: Settings, cohort: str, bundle_digest: str) -> Dossier
             pass
     if not place.exists():
         raise DossierError(
-            f"There is no dossier of {bundle_digest} of {cohort}.", cure=f"clinical-assets dossier {cohort}"
+            f"There is no dossier of {bundle_digest} of {cohort}.",
+            cure=f"Evaluate the gates and write it: clinical-assets materialize {cohort} --job prepare_release",
         )
     manifest = dossier_folder.verify(place)
     told = json.loads((place / _SUMMARY).read_text(encoding="utf-8"))

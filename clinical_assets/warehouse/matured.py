@@ -9,6 +9,7 @@ What belongs here: which received rows count and what is known of them. What doe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -208,7 +209,7 @@ def _judged(
             f"JOIN validated.{subjects} AS s ON {same} JOIN _units AS u USING ({ROW_NUMBER}) "
             f"LEFT JOIN _elsewhere AS e ON e.subject = CAST(s.{quoted(subject)} AS VARCHAR) "
             f"LEFT JOIN _values AS f ON f.unit = u.{_UNIT} AND (f.index_date IS NULL OR f.index_date = u.{_DATE}) "
-            f"WHERE o.exclusion IS NULL AND o.outcome IS NOT NULL "
+            f"WHERE o.exclusion IS NULL AND o.outcome IS NOT NULL {_horizon_over(spec)}"
             f"GROUP BY {first}, u.{_UNIT}, u.{_DATE}, u.{_KNOWN}, e.{_KNOWN}, o.outcome"
         ).to_arrow_table()
 
@@ -239,6 +240,19 @@ def _validate(late: CohortSpec, present: list[str], work: duckdb.DuckDBPyConnect
         broken = {failure.table for failure in failures}
         present = [] if late.subject_table in broken else [name for name in present if name not in broken]
     return present
+
+
+def _horizon_over(spec: CohortSpec) -> str:
+    """Condition that a unit's horizon has ended, where the description says when it does.
+
+    Before, those with an event are known and those without are not: whoever is counted then makes risks look too low.
+    """
+    index = index_column(spec)
+    horizon = spec.vars.get("horizon_days", spec.prediction.horizon_days)
+    if index is None or not isinstance(horizon, int | float):
+        return ""
+    days = math.ceil(horizon) + spec.prediction.landmark_days
+    return f"AND (CAST(s.{quoted(index)} AS DATE) + INTERVAL {days} DAY <= current_date) IS NOT FALSE "
 
 
 def _elsewhere(spec: CohortSpec, present: list[str]) -> str:
