@@ -1,7 +1,8 @@
 """What the whole graph does about a ward that changes: drift, updates, alarms, and when it keeps its hands off.
 
 Every test drops files into the inbox of a released model, runs the monitoring job on a real Dagster instance, asks the
-sensors and follows them, and looks at what people would see. Truths and seeds were fixed before the outcome was known.
+sensors and follows them, and looks at what people would see. Each truth is one draw of
+the simulation; how often the rules are right over many draws is measured in ``benchmarks/update_scenarios.py``.
 """
 
 from __future__ import annotations

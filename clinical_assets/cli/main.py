@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from clinical_assets.cli import approvals, audit, cohorts, doctor, people, sql, warehouse
+from clinical_assets.cli.batches import batches
 from clinical_assets.cli.dossier import dossier
 from clinical_assets.cli.gates import gates
 from clinical_assets.cli.materialize import materialize
@@ -34,6 +35,7 @@ app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, r
 app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, restore, encrypt.")
 app.command("materialize")(materialize)
 app.command("results")(results)
+app.command("batches")(batches)
 app.command("gates")(gates)
 app.add_typer(people.app, name="people", help="Who may sign, and as what: add, list, password, roles, deactivate.")
 app.add_typer(audit.app, name="audit", help="Who did what, in one chain: show, verify, export, restart-anchors.")

@@ -85,7 +85,7 @@ class GateLimits(Strict):
     calibration_slope_difference: float = Field(default=0.5, gt=0)
     calibration_intercept_difference: float = Field(default=0.7, gt=0)
     selection_rate_ratio: float = Field(
-        default=0.5, gt=0, le=1, description="Lowest allowed ratio of two groups' alert rates at equal need; 1 is equal."
+        default=0.5, gt=0, le=1, description="Lowest ratio of two groups' alert rates at equal need; 1 is equal."
     )
     net_benefit_difference: float = Field(default=0.1, gt=0, le=1)
     label_noise_share: float = Field(default=0.1, gt=0, le=1, description="Highest share of labels in doubt.")

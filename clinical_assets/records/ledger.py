@@ -47,6 +47,7 @@ Action = Literal[
     "dossier",
     "deidentification",
     "batch",
+    "withdrawal",
     "outcomes",
     "recommendation",
     "retrain",
