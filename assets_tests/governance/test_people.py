@@ -136,6 +136,17 @@ class TestChanges:
         with _refused("not_administrator"):
             _add(records, "frank", by=ada)
 
+    def test_the_last_administrator_stays_because_without_one_anybody_could_change_people(
+        self, records: RecordsDatabase
+    ) -> None:
+        ada = _add(records, "ada", roles=["administrator"])
+        with _refused("last_administrator"):
+            people.deactivate(records, "ada", actor="ada", by=ada)
+        with _refused("last_administrator"):
+            set_roles(records, "ada", roles=["reviewer"], actor="ada", by=ada)
+        _add(records, "eve", roles=["administrator"], by=ada)
+        assert not people.deactivate(records, "ada", actor="ada", by=ada).active
+
     def test_a_person_stays_author_of_runs_under_an_account_that_was_taken_away(self, records: RecordsDatabase) -> None:
         _add(records)
         set_roles(records, "bob", accounts=["bob-desktop"], actor="root")

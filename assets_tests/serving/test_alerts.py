@@ -12,6 +12,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import filelock
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -230,6 +231,36 @@ def test_no_password_is_in_settings_logs_or_the_ledger(
     kept = "".join(path.read_text() for path in settings.alerts.rglob("*.json"))
     for text in (repr(settings), repr(channels_of(settings)), ours, str(entry), kept):
         assert "SECRET" not in text
+
+
+def test_the_address_of_a_webhook_is_in_no_log_also_when_everything_is_logged(
+    state: State, web: WebSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = with_urls(state, f"http://127.0.0.1:{web.port}/SECRET")
+    caplog.set_level(logging.DEBUG)
+    post(settings, [alert()])
+    assert len(deliver(settings, now=NOW)) == 1
+    assert "SECRET" not in caplog.text
+
+
+def test_a_password_that_mail_cannot_carry_fails_its_channel_and_no_other(
+    state: State, mails: MailSink, web: WebSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = with_urls(state, mail_url(mails, user="ann:p%C3%A4ss@"), f"http://127.0.0.1:{web.port}/")
+    post(settings, [alert()])
+    assert deliver(settings, now=NOW) == ()
+    assert len(web.requests) == 1
+    assert "did not take the message (Unicode" in caplog.text
+
+
+def test_who_posts_does_not_wait_for_who_delivers(state: State, web: WebSink) -> None:
+    settings = with_urls(state, f"http://127.0.0.1:{web.port}/")
+    post(settings, [alert("one")])
+    with filelock.FileLock(settings.alerts / ".delivering"):
+        assert len(post(settings, [alert("two")])) == 1
+        assert deliver(settings, now=NOW) == ()
+        assert web.requests == []
+    assert {each.cause for each in deliver(settings, now=NOW)} == {"one", "two"}
 
 
 def test_a_file_in_the_outbox_that_is_no_alert_is_left_alone(state: State, caplog: pytest.LogCaptureFixture) -> None:

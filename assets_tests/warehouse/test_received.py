@@ -17,6 +17,7 @@ from clinical_assets.errors import WarehouseError
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse import received as module
 from clinical_assets.warehouse.received import batches
+from clinical_assets.warehouse.withdrawal import withdraw
 
 NEW = [{"patient_id": f"00{n}", "age_years": 40 + n, "sex": "fm"[n % 2]} for n in range(9)]
 
@@ -159,6 +160,14 @@ def test_values_known_later_are_facts_and_no_part_of_the_record(small: Arrivals)
     assert (done.status, done.facts) == ("accepted", 9)
     assert "died" not in small.warehouse.query("SELECT * FROM received_valid.subjects").columns
     assert small.mature() == [(row["patient_id"], 1) for row in NEW]
+
+
+def test_outcomes_in_a_batch_that_is_taken_back_do_not_contradict_those_of_the_corrected_one(small: Arrivals) -> None:
+    wrong = small.receive(small.file("a.csv", [{**row, "died": "yes"} for row in NEW]))
+    assert withdraw(small.warehouse, wrong.batch).rows["received.outcome_values"] == 9
+    right = small.receive(small.file("b.csv", [{**row, "died": "no"} for row in NEW]))
+    assert (right.facts, right.conflicts) == (9, 0)
+    assert small.mature() == [(row["patient_id"], 0) for row in NEW]
 
 
 def test_an_unreadable_outcome_refuses_no_record(small: Arrivals) -> None:

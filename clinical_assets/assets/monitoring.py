@@ -225,6 +225,8 @@ def update_recommendation(context: dg.AssetExecutionContext, platform: Platform)
                 "rule": recommended.rule,
                 "wanted": recommended.wanted,
                 "cause": cause,
+                "n": recommended.n,
+                "events": recommended.events,
             }
             audit.record(
                 context,
@@ -232,7 +234,7 @@ def update_recommendation(context: dg.AssetExecutionContext, platform: Platform)
                 "recommendation",
                 digest=champion.digest,
                 reason=recommended.reason,
-                facts={**facts, "cause": cause, "n": recommended.n, "events": recommended.events},
+                facts=facts,
             )
     return dg.MaterializeResult(
         metadata={

@@ -21,11 +21,31 @@ OWNERS = ["team:clinical-data-science"]
 
 
 def serving_model(cohort: Cohort) -> "tuple[Champion, Bundle] | None":
-    """What serves, verified; None before the first promotion."""
-    from clinical_assets.governance import champions
+    """What serves, verified; None before the first promotion.
+
+    Raises
+    ------
+    ChampionError
+        The pointer names a promotion that the records do not know, or a bundle that is not there.
+    BundleError
+        A file of the bundle was changed.
+    """
+    from clinical_assets.governance import champions, promotion
 
     champion = champions.current(cohort.settings, cohort.name)
-    return None if champion is None else (champion, champions.bundle_of(cohort.settings, champion))
+    if champion is not None and not promotion.is_recorded(cohort.settings, champion):
+        # A change that goes on is waited for; one whose process was killed after the switch is completed.
+        promotion.recover(cohort.settings, cohort.name)
+        champion = champions.current(cohort.settings, cohort.name)
+    if champion is None:
+        return None
+    if not promotion.is_recorded(cohort.settings, champion):
+        raise champions.ChampionError(
+            f"The pointer of {cohort.name} names a promotion that the records do not know: it was not written by a "
+            "promotion.",
+            cure="Find out who wrote it; roll back, or promote the model that is to serve.",
+        )
+    return champion, champions.bundle_of(cohort.settings, champion)
 
 
 def nothing_yet(cohort: Cohort, why: str) -> dg.MaterializeResult:
@@ -53,7 +73,7 @@ def incoming_records(context: dg.AssetExecutionContext, platform: Platform) -> d
     cohort = platform.cohort(context.partition_key)
     with told(), cohort.warehouse.exclusive():
         done = take_in(cohort.spec, settings=cohort.settings, progress=context.log.info)
-        known = mature(cohort.spec, cohort.sql, settings=cohort.settings) if cohort.warehouse.exists() else 0
+        # Before anything else can fail: what was taken in is known by now, and would never be entered afterwards.
         for batch in done.batches:
             if batch.status == "accepted":
                 counts = {"tables": dict(batch.tables), "refused": batch.refused_rows}
@@ -61,6 +81,7 @@ def incoming_records(context: dg.AssetExecutionContext, platform: Platform) -> d
         for outcome in done.outcomes:
             facts = {"new": outcome.new, "known": outcome.known, "conflicts": outcome.conflicts}
             audit.record(context, cohort, "outcomes", digest=outcome.file, facts=facts)
+        known = mature(cohort.spec, cohort.sql, settings=cohort.settings) if cohort.warehouse.exists() else 0
     batches = [
         {
             "batch": each.batch[:19],

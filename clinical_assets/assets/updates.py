@@ -92,7 +92,7 @@ def recalibrated_model(
             "slope": made.slope,
             "cause": cause,
         }
-        audit.record(context, cohort, "training", digest=bundle.digest, facts={**facts, "cause": cause})
+        audit.record(context, cohort, "training", digest=bundle.digest, facts=facts)
         audit.record(context, cohort, "retrain", digest=bundle.digest, reason=kind, facts={"cause": cause})
     return dg.MaterializeResult(
         data_version=dg.DataVersion(bundle.digest),

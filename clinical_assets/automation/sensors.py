@@ -116,7 +116,11 @@ def model_updates(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.S
     done: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
     requests = []
     for name in COHORTS.get_partition_keys():
-        newest = kept_reports.latest(settings, name, "update_recommendation")
+        try:
+            newest = kept_reports.latest(settings, name, "update_recommendation")
+        except ValueError:
+            context.log.error(f"{name} is not updated: its newest recommendation is no JSON; run monitor_cohort again.")
+            continue
         if newest is None or newest["action"] not in _UPDATES or done.get(name) == newest["cause"]:
             continue
         try:

@@ -4,7 +4,7 @@ What belongs here: adding and changing people, each change with its entry in the
 a model. What does not: proving who somebody is (``passwords``), what they signed (``signatures``).
 
 Whoever administers the installation may add people, beginning with the first. From the moment that somebody holds the
-role ``administrator``, only such a person, or for a password its owner, may change anything.
+role ``administrator``, only such a person, or for a password its owner, may change anything; the last one stays.
 """
 
 from __future__ import annotations
@@ -230,7 +230,15 @@ def _change(
             _authorise(connection, by)
         if _row(connection, login) is None:
             raise Refused("unknown_person", f"Nobody has the login {login}.", cure="clinical-assets people list")
+        before = _administrators(connection)
         connection.execute(schema.people.update().where(schema.people.c.login == login).values(**values))
+        if before and not _administrators(connection):
+            # Without one anybody might change people again, whoever they are.
+            raise Refused(
+                "last_administrator",
+                f"{login} is the last who holds the role {ADMINISTRATOR}.",
+                cure="Give somebody else the role first.",
+            )
         return _entered(connection, records, login, change=change, actor=actor, by=by)
 
 
@@ -256,16 +264,20 @@ def _entered(
 
 
 def _authorise(connection: sa.Connection, by: Person | None) -> None:
-    from clinical_assets.records import schema
-
-    rows = connection.execute(schema.people.select().where(schema.people.c.active)).all()
-    administrators = [person.login for person in map(_person, rows) if ADMINISTRATOR in person.roles]
+    administrators = _administrators(connection)
     if administrators and (by is None or by.login not in administrators):
         raise Refused(
             "not_administrator",
             f"People are changed by those who hold the role {ADMINISTRATOR}: {', '.join(administrators)}.",
             cure="Let one of them do it: --as LOGIN.",
         )
+
+
+def _administrators(connection: sa.Connection) -> list[str]:
+    from clinical_assets.records import schema
+
+    rows = connection.execute(schema.people.select().where(schema.people.c.active)).all()
+    return [person.login for person in map(_person, rows) if ADMINISTRATOR in person.roles]
 
 
 def _checked(roles: Sequence[str]) -> list[str]:

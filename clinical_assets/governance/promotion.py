@@ -128,16 +128,17 @@ def rollback(
                 cure="Take it out of use, or train, sign and promote another one.",
             )
         digest, *older = before.previous
-        _refuse_damaged(settings, cohort, digest)
         champion = Champion(
             cohort=cohort, digest=digest, since=_utc(now), by=actor, previous=tuple(older), promotion=str(uuid.uuid4())
         )
+        _refuse_damaged(settings, champion)
         change = Change("rollback", champion, before.digest, None, reason.strip(), ())
         apply(settings, change, on_recorded=on_recorded)
     return champion
 
 
-def _refuse_damaged(settings: Settings, cohort: str, digest: str) -> None:
+def _refuse_damaged(settings: Settings, champion: Champion) -> None:
+    cohort, digest = champion.cohort, champion.digest
     place = champions.warm_place(settings, cohort, digest)
     try:
         if not place.exists():
@@ -146,7 +147,7 @@ def _refuse_damaged(settings: Settings, cohort: str, digest: str) -> None:
             version = registry.find_version(settings, cohort, digest=digest)
             if version is not None:
                 registry.download_bundle(settings, version)
-        champions.bundle_of(settings, digest)
+        champions.bundle_of(settings, champion)
     except ClinicalAssetsError as error:
         raise Refused(
             "previous_damaged",

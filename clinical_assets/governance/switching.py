@@ -77,14 +77,24 @@ def recover(settings: Settings, cohort: str) -> Recovery | None:
 
 
 def is_recorded(settings: Settings, champion: Champion) -> bool:
-    """Whether the records know of the change that made it champion: a pointer written by hand has no such row."""
+    """Whether records and ledger know of the change that made it champion: a pointer written by hand has neither."""
     import sqlalchemy as sa
 
     from clinical_assets.records import schema
     from clinical_assets.records.database import RecordsDatabase
 
-    table = schema.promotions
-    query = sa.select(table.c.cohort, table.c.bundle_digest).where(table.c.id == champion.promotion)
+    table, ledger = schema.promotions, schema.ledger
+    entered = sa.and_(
+        ledger.c.seq == table.c.ledger_seq,
+        ledger.c.action == table.c.kind,
+        ledger.c.cohort == table.c.cohort,
+        ledger.c.digest == table.c.bundle_digest,
+    )
+    query = (
+        sa.select(table.c.cohort, table.c.bundle_digest)
+        .select_from(table.join(ledger, entered))
+        .where(table.c.id == champion.promotion)
+    )
     with RecordsDatabase(settings).read() as connection:
         row = connection.execute(query).one_or_none()
     return row is not None and tuple(row) == (champion.cohort, champion.digest)

@@ -7,6 +7,7 @@ else that a release needs (``blockers``).
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -127,12 +128,10 @@ def last_rollback(
     if connection is None:
         with records.read() as own:
             return last_rollback(records, bundle_digest, connection=own)
-    table = schema.promotions
-    newest = sa.select(sa.func.max(table.c.ledger_seq)).where(
-        table.c.kind == "rollback", table.c.previous_digest == bundle_digest
-    )
-    found = connection.execute(newest).scalar_one()
-    return None if found is None else int(found)
+    # From the ledger, whose chain is verified, and not from the table of promotions beside it.
+    table = schema.ledger
+    rows = connection.execute(sa.select(table.c.seq, table.c.facts).where(table.c.action == "rollback"))
+    return max((int(row.seq) for row in rows if json.loads(row.facts).get("before") == bundle_digest), default=None)
 
 
 def _ended(signature: Signature, now: dt.datetime) -> bool:

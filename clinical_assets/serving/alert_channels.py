@@ -143,16 +143,20 @@ class Mail:
 
         message = EmailMessage()
         message["Subject"] = f"[clinical_assets] {subject(alerts)}"
-        message["From"], message["To"] = self.sender, ", ".join(self.receivers)
         message.set_content(
             "\n\n".join(f"{each.title}\n{each.at[:19]} UTC, {each.severity}\n\n{each.text}" for each in alerts)
         )
         try:
+            message["From"], message["To"] = self.sender, ", ".join(self.receivers)
             with self._opened() as server:
-                server.send_message(message)
-        except (smtplib.SMTPException, OSError) as error:
-            # An SMTP error repeats what the server said, which may repeat addresses; its kind is enough.
+                refused = server.send_message(message)
+        except (smtplib.SMTPException, OSError, ValueError) as error:
+            # An SMTP error repeats what the server said, which may repeat addresses; its kind is enough. A ValueError
+            # is an address or a password that mail cannot carry.
             raise DeliveryFailed(f"the mail server did not take the message ({type(error).__name__})") from error
+        if refused:
+            # Not tried again, because the others have it.
+            _log.error("%s: %d of %d receivers were refused.", self.name, len(refused), len(self.receivers))
 
     def _opened(self) -> smtplib.SMTP:
         import smtplib
@@ -198,6 +202,10 @@ class Webhook:
         """One request with all alerts; a second try where the receiver is away or overloaded."""
         import httpx
 
+        # They write whole addresses into the log, and a webhook's address is often its password.
+        for talkative in ("httpx", "httpcore"):
+            logger = logging.getLogger(talkative)
+            logger.setLevel(max(logger.level, logging.WARNING))
         body = json.dumps({"version": 1, "alerts": [told(each) for each in alerts]}, ensure_ascii=False).encode()
         for attempt in range(1, _TRIES + 1):
             try:

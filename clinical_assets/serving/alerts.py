@@ -10,6 +10,7 @@ channel took for a week. A file's name is a digest of kind, cohort and cause: th
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -118,7 +119,7 @@ def post(settings: Settings, alerts: Sequence[Alert]) -> tuple[Alert, ...]:
     if not alerts:
         return ()
     new = []
-    with _lock(settings):
+    with _lock(settings, ".lock"):
         for alert in alerts:
             places = [_folder(settings, name) / f"{alert.key}.json" for name in ("waiting", "sent", "given_up")]
             if any(place.exists() for place in places):
@@ -131,7 +132,8 @@ def post(settings: Settings, alerts: Sequence[Alert]) -> tuple[Alert, ...]:
 def deliver(settings: Settings, *, now: datetime | None = None) -> tuple[Alert, ...]:
     """Try every channel that has not yet taken an alert that is due; one message a channel for up to `MOST_AT_ONCE`.
 
-    A process that is killed between sending and noting it sends again; a webhook's ``id`` is the same then. Each alert
+    A process that is killed between sending and noting it sends again; a webhook's ``id`` is the same then. While
+    another process delivers, nothing is done: it, or the next round, delivers what is new. Each alert
     leaves an entry in the audit ledger at its first round. A channel that fails is logged and tried again
     later, with pauses that grow to an hour; after a week it is given up.
 
@@ -146,7 +148,12 @@ def deliver(settings: Settings, *, now: datetime | None = None) -> tuple[Alert, 
     waiting = _folder(settings, "waiting")
     if not waiting.is_dir() or not any(waiting.glob("*.json")):
         return ()
-    with _lock(settings):
+    with contextlib.ExitStack() as stack:
+        try:
+            # A lock of its own: whoever posts must not wait for receivers that are slow.
+            stack.enter_context(_lock(settings, ".delivering", patience_s=0.0))
+        except filelock.Timeout:
+            return ()
         posted = [each for each in map(_read, sorted(waiting.glob("*.json"))) if each is not None]
         due = [each for each in posted if datetime.fromisoformat(each.next_try) <= moment]
         if not due:
@@ -223,9 +230,9 @@ def _record(settings: Settings, posted: Sequence[Posted], failed: set[str]) -> N
         each.recorded = True
 
 
-def _lock(settings: Settings) -> filelock.BaseFileLock:
+def _lock(settings: Settings, name: str, *, patience_s: float = 60.0) -> filelock.BaseFileLock:
     settings.alerts.mkdir(parents=True, exist_ok=True)
-    return filelock.FileLock(settings.alerts / ".lock", timeout=60)
+    return filelock.FileLock(settings.alerts / name, timeout=patience_s)
 
 
 def _folder(settings: Settings, name: str) -> Path:

@@ -1,7 +1,7 @@
 """Taking a batch back: a delivery that was wrong must not stay among the records that models are judged and made by.
 
-Its records and scores go; that it was received, refused values and the outcomes that somebody sent stay. The same file
-is not taken in again, a corrected one is.
+Its records and scores go, and the outcomes that stood in its records; that it was received, refused values and outcomes
+that somebody sent in files of their own stay. The same file is not taken in again, a corrected one is.
 """
 
 from __future__ import annotations
@@ -10,7 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from clinical_assets.errors import WarehouseError
-from clinical_assets.warehouse.received_tables import BATCH, BATCHES, RAW, VALID, columns_of, has_table
+from clinical_assets.warehouse.received_tables import (
+    BATCH,
+    BATCHES,
+    CONFLICTS,
+    RAW,
+    VALID,
+    VALUES,
+    columns_of,
+    has_table,
+)
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 
@@ -57,6 +66,12 @@ def withdraw(warehouse: Warehouse, batch: str) -> Withdrawal:
             counted = connection.execute(f"DELETE FROM {relation} WHERE {BATCH} = {literal(found[0])}").fetchone()
             if counted and counted[0]:
                 gone[f"{schema}.{table}"] = int(counted[0])
+        # Else the outcomes of a corrected batch would be contradictions of wrong ones.
+        for relation in (VALUES, CONFLICTS):
+            if has_table(connection, *relation.split(".")):
+                counted = connection.execute(f"DELETE FROM {relation} WHERE file = {literal(found[0])}").fetchone()
+                if counted and counted[0]:
+                    gone[relation] = int(counted[0])
         connection.execute(f"UPDATE {BATCHES} SET rows = 0 WHERE {BATCH} = {literal(found[0])}")
     return Withdrawal(batch=found[0], rows=gone)
 
