@@ -26,7 +26,7 @@ def features(context: dg.AssetExecutionContext, platform: Platform) -> dg.Materi
     """Numbers that a model may read, and the outcome it learns: one row per prediction unit.
 
     The statement sees only what was known when the prediction is made: columns known later do not exist for it, and
-    rows recorded later are hidden. The same statement runs in training, batch scoring and the API. Units that cannot
+    rows recorded later are hidden. The same statement runs in training and in scoring. Units that cannot
     be used for training (censored, not at risk) keep their features and carry the reason.
     """
     from clinical_assets.warehouse.features import build_features

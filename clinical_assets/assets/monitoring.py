@@ -69,7 +69,8 @@ def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.Ma
                 relation_of(champion.digest),
                 windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
                 features=names,
-                importance={name: contributions.get(name, 0.0) for name in names},
+                # Without a row to explain there are no contributions, and no feature weighs more than another.
+                importance=contributions or None,
                 limits=limits,
                 connection=connection,
             )

@@ -57,6 +57,11 @@ def recalibrated_model(
             raise ClinicalAssetsError(
                 f"{cohort.name} has no champion to recalibrate.", cure=f"clinical-assets review {cohort.name}"
             )
+        if UPDATE_TAG not in context.run.tags and recommended.get("bundle_digest") != champion.digest:
+            raise ClinicalAssetsError(
+                f"The newest recommendation of {cohort.name} is about another model than the one that serves.",
+                cure=f"clinical-assets materialize {cohort.name} --job monitor_cohort",
+            )
         with cohort.warehouse.reader() as connection:
             rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
         if rows is None or not rows.height:

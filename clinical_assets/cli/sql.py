@@ -30,7 +30,7 @@ def list_models(cohort: Cohort, as_json: Json = False) -> None:
 
 @app.command()
 def render(cohort: Cohort, model: Model = None) -> None:
-    """The one self-contained statement that training, batch scoring and the API run."""
+    """The one self-contained statement that training and scoring run."""
     project = context.sql(cohort)
     out.print(project.compile(model or project.feature_model).sql, markup=False)
 

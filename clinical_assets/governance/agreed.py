@@ -30,13 +30,19 @@ def policy_digest(spec: CohortSpec) -> str:
     return _digest(spec.approval.model_dump(mode="json"))
 
 
-def released_under(candidate: ReleaseCandidate, bundle_digest: str) -> str | None:
-    """Digest of the plan under which a model was last promoted; None where the ledger has no such promotion."""
+def agreed_now(spec: CohortSpec) -> tuple[str, str]:
+    """Digests of plan and policy in a description."""
+    return plan_digest(spec), policy_digest(spec)
+
+
+def released_under(candidate: ReleaseCandidate, bundle_digest: str) -> tuple[str, str] | None:
+    """Digests of plan and policy under which a model was last promoted; None where the ledger has no such promotion."""
     from clinical_assets.records.ledger import Ledger
 
     entries = Ledger(candidate.records).entries(cohort=candidate.cohort, action="promotion", digest=bundle_digest)
-    found = entries[-1].facts.get(PLAN) if entries else None
-    return None if found is None else str(found)
+    if not entries or PLAN not in entries[-1].facts or POLICY not in entries[-1].facts:
+        return None
+    return str(entries[-1].facts[PLAN]), str(entries[-1].facts[POLICY])
 
 
 def shows_present_description(candidate: ReleaseCandidate, dossier: Dossier) -> bool:

@@ -85,7 +85,8 @@ def _takes_effect_by_itself(change: Change) -> bool:
 
 def _plan_changed(candidate: ReleaseCandidate, change: Change) -> bool:
     then = None if change.against is None else agreed.released_under(candidate, change.against)
-    return then != agreed.plan_digest(candidate.spec)
+    # The policy, too: it says who may waive what the gates could not judge.
+    return then != agreed.agreed_now(candidate.spec)
 
 
 def _about_bundle(candidate: ReleaseCandidate) -> Iterator[Blocker]:

@@ -190,11 +190,21 @@ def find_person(records: RecordsDatabase, login: str, *, connection: sa.Connecti
 
 
 def authors(records: RecordsDatabase, bundle_digest: str) -> tuple[str, ...]:
-    """Accounts that started the trainings that made a bundle, as the ledger has them."""
+    """Accounts that started the trainings of a bundle, and of any that it was recalibrated from, after the ledger."""
     from clinical_assets.records.ledger import Ledger
 
-    entries = Ledger(records).entries(action="training", digest=bundle_digest)
-    return tuple(sorted({entry.actor for entry in entries}))
+    found: set[str] = set()
+    seen: set[str] = set()
+    ask = [bundle_digest]
+    while ask:
+        digest = ask.pop()
+        seen.add(digest)
+        for entry in Ledger(records).entries(action="training", digest=digest):
+            found.add(entry.actor)
+            base = entry.facts.get("from")
+            if isinstance(base, str) and base not in seen:
+                ask.append(base)
+    return tuple(sorted(found))
 
 
 def accounts_ever(records: RecordsDatabase, login: str) -> frozenset[str]:

@@ -112,7 +112,7 @@ def rollback(
     Raises
     ------
     Refused
-        ``no_reason``, ``nothing_serves``, ``no_previous``, ``previous_damaged``.
+        ``no_reason``, ``nothing_serves``, ``no_previous``, ``previous_unreleased``, ``previous_damaged``.
     """
     if not reason.strip():
         raise Refused("no_reason", "A rollback needs a reason.", cure="Say in a sentence why: --reason.")
@@ -131,10 +131,25 @@ def rollback(
         champion = Champion(
             cohort=cohort, digest=digest, since=_utc(now), by=actor, previous=tuple(older), promotion=str(uuid.uuid4())
         )
+        _refuse_unreleased(settings, champion)
         _refuse_damaged(settings, champion)
         change = Change("rollback", champion, before.digest, None, reason.strip(), ())
         apply(settings, change, on_recorded=on_recorded)
     return champion
+
+
+def _refuse_unreleased(settings: Settings, champion: Champion) -> None:
+    """A pointer can be edited by whoever may write there; only what the ledger says was promoted serves again."""
+    from clinical_assets.records.database import RecordsDatabase
+    from clinical_assets.records.ledger import Ledger
+
+    ledger = Ledger(RecordsDatabase(settings))
+    if not ledger.entries(cohort=champion.cohort, action="promotion", digest=champion.digest, limit=1):
+        raise Refused(
+            "previous_unreleased",
+            f"{champion.cohort} cannot go back to {champion.digest}: the audit ledger knows of no promotion of it.",
+            cure="Find out who wrote the pointer; train, sign and promote a model.",
+        )
 
 
 def _refuse_damaged(settings: Settings, champion: Champion) -> None:
@@ -167,7 +182,7 @@ def _signed(candidate: ReleaseCandidate, now: dt.datetime | None) -> tuple[str, 
 
 
 def _under_this_plan(candidate: ReleaseCandidate) -> bool:
-    return agreed.released_under(candidate, candidate.digest) == agreed.plan_digest(candidate.spec)
+    return agreed.released_under(candidate, candidate.digest) == agreed.agreed_now(candidate.spec)
 
 
 def _utc(now: dt.datetime | None) -> str:

@@ -23,6 +23,7 @@ from clinical_assets.warehouse.received_tables import (
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
 
+_LEAST_DIGITS = 8
 _KEPT = {"batches", "files", "findings"}
 
 
@@ -48,10 +49,11 @@ def withdraw(warehouse: Warehouse, batch: str) -> Withdrawal:
         There is no such batch, or several begin like that.
     """
     found = [str(row["batch"]) for row in list_batches(warehouse) if str(row["batch"]).startswith(batch)]
-    if len(found) != 1:
+    # A slip of the keyboard must not name a batch.
+    if len(batch.removeprefix("sha256:")) < _LEAST_DIGITS or len(found) != 1:
         raise WarehouseError(
-            f"{len(found) or 'No'} batches of cohort {warehouse.cohort!r} begin with {batch!r}.",
-            cure=f"clinical-assets batches {warehouse.cohort} lists them.",
+            f"{batch!r} does not name one batch of cohort {warehouse.cohort!r}: {len(found)} begin with it.",
+            cure=f"Give eight digits or more; clinical-assets batches {warehouse.cohort} lists them.",
         )
     gone: dict[str, int] = {}
     with warehouse.writer() as connection:
