@@ -205,7 +205,8 @@ def _values(name: str, line: str, plugins: Sequence[BasePlugin]) -> Iterator[tup
 def _plugins(wanted: dict[str, dict[str, float]]) -> list[BasePlugin]:
     from detect_secrets.core.plugins.util import get_mapping_from_secret_type_to_class
 
-    classes: dict[str, Any] = {each.__name__: each for each in get_mapping_from_secret_type_to_class().values()}
+    kinds: dict[str, Any] = get_mapping_from_secret_type_to_class()
+    classes = {kind.__name__: kind for kind in kinds.values()}
     return [classes[name](**arguments) for name, arguments in wanted.items()]
 
 
