@@ -14,10 +14,11 @@ from assets_tests.governance.trained import DESCRIPTION, Trained
 from clinical_assets.cohorts.decisions import GateLimits
 from clinical_assets.governance.gates import bias
 from clinical_assets.governance.gates.bias import judge_groups
-from clinical_assets.governance.gates.group_differences import MEASURES, Difference, differences, holm
+from clinical_assets.governance.gates.group_differences import MEASURES, Difference, differences
 from clinical_assets.governance.gates.groups import Group, groups_of
 from clinical_assets.governance.verdicts import Verdict, summary
 from clinical_assets.modelling.reference import relation_of
+from clinical_assets.statistics.homogeneity import holm
 
 THRESHOLD = 0.2
 
@@ -129,7 +130,7 @@ def test_what_stands_alone_but_not_among_many_comparisons_is_insufficient() -> N
     each = Difference("tpr_difference", 0.3, 0.21, 0.39, 0.045, 0.9, 0.6)
     p = each.p_value(limit)
     assert each.breaks(limit)
-    assert holm(np.array([p]))[0] < bias.ALPHA < holm(np.array([p] + [0.9] * 59))[0]
+    assert holm({0: p})[0] < bias.ALPHA < holm(dict(enumerate([p] + [0.9] * 59)))[0]
     compared = bias._Compared(Group("g=a", np.ones(100, dtype=bool), 1), 100, 30, each, limit)
     assert bias._judged(compared, 0.01, 1).verdict == "fail"
     assert bias._judged(compared, 0.5, 60).verdict == "insufficient"
@@ -138,7 +139,7 @@ def test_what_stands_alone_but_not_among_many_comparisons_is_insufficient() -> N
 @given(p=st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holm_lies_between_the_plain_values_and_bonferroni(p: list[float]) -> None:
     values = np.array(p)
-    adjusted = holm(values)
+    adjusted = np.array(list(holm(dict(enumerate(p))).values()))
     assert (adjusted >= values).all()
     assert (adjusted <= 1).all()
     # Rejections at any level are at least those of Bonferroni, and at most those without adjustment.

@@ -41,7 +41,7 @@ def test_a_full_disk_leaves_the_old_report_and_no_litter(settings: Settings, mon
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("clinical_assets.monitoring.kept_reports.os.fsync", full)
+    monkeypatch.setattr("clinical_assets.whole_files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         kept_reports.keep(settings, "ward", "drift_report", {"verdict": "drift"})
     assert set(settings.data.rglob("*")) == before

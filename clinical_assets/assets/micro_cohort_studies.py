@@ -38,10 +38,10 @@ def micro_cohort_study(context: dg.AssetExecutionContext, platform: Platform) ->
     permuted labels. The cohort is small: the intervals are the result.
     """
     from clinical_assets.pathways.figures import optimism_picture, precision_recall_panel
-    from clinical_assets.pathways.kept import write_whole
     from clinical_assets.pathways.kept_study import keep_study
     from clinical_assets.pathways.opening import FAMILIES, budget
     from clinical_assets.pathways.study import micro_cohort_study as study
+    from clinical_assets.whole_files import PRIVATE, write_whole
 
     with told():
         cohort = micro_cohort(platform, context.partition_key)
@@ -60,7 +60,7 @@ def micro_cohort_study(context: dg.AssetExecutionContext, platform: Platform) ->
             if png is None:
                 path.unlink(missing_ok=True)  # of a study that had a null
             else:
-                write_whole(path, png)
+                write_whole(path, png, mode=PRIVATE)
     pictures: dict[str, dg.MetadataValue] = {}
     for title, png in drawn.items():
         pictures |= evidence.picture(png, title)
@@ -100,9 +100,9 @@ def ablation_report(context: dg.AssetExecutionContext, platform: Platform) -> dg
     from clinical_assets.pathways.ablation import ablation
     from clinical_assets.pathways.designs import PATHWAYS
     from clinical_assets.pathways.figures import pathway_heat_map, precision_recall_panel
-    from clinical_assets.pathways.kept import write_whole
     from clinical_assets.pathways.kept_study import keep_ablations
     from clinical_assets.pathways.opening import DESIGNS, ablated_family, budget
+    from clinical_assets.whole_files import PRIVATE, write_whole
 
     with told():
         cohort = micro_cohort(platform, context.partition_key)
@@ -128,14 +128,14 @@ def ablation_report(context: dg.AssetExecutionContext, platform: Platform) -> dg
         ]
         kept = keep_ablations(cohort.folder, reports, study=study_digest)
         panel = precision_recall_panel(result, family=family.name, ablations=reports)
-        write_whole(cohort.folder / "ablation.png", panel)
+        write_whole(cohort.folder / "ablation.png", panel, mode=PRIVATE)
         removed = {r.design: [name for name, _ in r.honest.often_removed] for r in reports}
         heat_map = None
         if PATHWAYS in removed:
             heat_map = pathway_heat_map(
                 numbered(scored.scores), scored.sets, scored.paired.labels, names=removed[PATHWAYS]
             )
-            write_whole(cohort.folder / "removed_pathways.png", heat_map)
+            write_whole(cohort.folder / "removed_pathways.png", heat_map, mode=PRIVATE)
         else:
             (cohort.folder / "removed_pathways.png").unlink(missing_ok=True)
     verdicts = "\n".join(f"- **{report.design}: {report.conclusion}.** {report.verdict}" for report in reports)

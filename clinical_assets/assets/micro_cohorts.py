@@ -147,10 +147,11 @@ def pathway_scores(context: dg.AssetExecutionContext, platform: Platform) -> dg.
     pages and pictures number the subjects in the order of the table, and ``pages/index.html`` says who is who.
     """
     from clinical_assets.pathways.figures import pathway_heat_map
-    from clinical_assets.pathways.kept import keep_scores, write_whole
+    from clinical_assets.pathways.kept import keep_scores
     from clinical_assets.pathways.opening import scoring_method
     from clinical_assets.pathways.pages import findings, write_pages
     from clinical_assets.pathways.scores import score_subjects
+    from clinical_assets.whole_files import PRIVATE, write_whole
 
     with told():
         cohort = micro_cohort(platform, context.partition_key)
@@ -163,7 +164,7 @@ def pathway_scores(context: dg.AssetExecutionContext, platform: Platform) -> dg.
         index = write_pages(cohort.folder, paired, scores, sets, title=cohort.spec.title)
         found = findings(scores, paired.labels)
         picture = pathway_heat_map(numbered(scores), sets, paired.labels)
-        write_whole(cohort.folder / "pathway_heat_map.png", picture)
+        write_whole(cohort.folder / "pathway_heat_map.png", picture, mode=PRIVATE)
     rows = [
         {
             "subject": evidence.MASK,

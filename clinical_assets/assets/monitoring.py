@@ -4,115 +4,77 @@ What belongs here: what Dagster needs to know. Reports and rules are the work of
 """
 
 import json
-from typing import Any
 
 import dagster as dg
 
 from clinical_assets.assets import audit, evidence
+from clinical_assets.assets.champion_reports import NothingYet, Watched, champion_report
 from clinical_assets.assets.partitions import COHORTS
-from clinical_assets.assets.predictions import GROUP, OWNERS, nothing_yet, scored_records, serving_model
-from clinical_assets.assets.resources import Cohort, Platform, told
+from clinical_assets.assets.predictions import GROUP, OWNERS, scored_records, serving_model
+from clinical_assets.assets.resources import Platform, told
 
 
-@dg.asset(
-    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"duckdb"}, code_version="1"
-)
-def data_quality_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[scored_records], kinds={"duckdb"})
+def data_quality_report(watched: Watched) -> dg.MaterializeResult:
     """Whether the newest batches look like records at all: missing, refused, implausible, stuck or shifted values."""
-    from clinical_assets.monitoring import kept_reports, windows
     from clinical_assets.monitoring.quality import quality_report
 
-    cohort = platform.cohort(context.partition_key)
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        with cohort.warehouse.reader() as connection:
-            window = windows.newest_batches(
-                connection, bundle_digest=serving[0].digest, at_least=cohort.spec.monitoring.minimum_n
-            )
-            if window is None:
-                return nothing_yet(cohort, "No batch was scored by the present champion yet.")
-            report = quality_report(connection, cohort.spec, serving[1], window)
-        kept_reports.keep(
-            cohort.settings, cohort.name, "data_quality_report", _told_of(report, window.name, serving[0].digest)
-        )
-    return _shown(cohort, report, window.name)
+    spec = watched.cohort.spec
+    with watched.cohort.warehouse.reader() as connection:
+        window = watched.newest(connection, at_least=spec.monitoring.minimum_n)
+        report = quality_report(connection, spec, watched.bundle, window)
+    return watched.shown("data_quality_report", report, window.name)
 
 
-@dg.asset(
-    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"duckdb"}, code_version="1"
-)
-def drift_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[scored_records], kinds={"duckdb"})
+def drift_report(watched: Watched) -> dg.MaterializeResult:
     """Have the newest batches moved away from the champion's training rows, and do the features that moved matter?
 
     Decided on all rows, with multiplicity control, limits on size and a least number of records.
     """
     from clinical_assets.modelling import trainings
     from clinical_assets.modelling.reference import relation_of
-    from clinical_assets.monitoring import drift, kept_reports, windows
+    from clinical_assets.monitoring import drift, windows
 
-    cohort = platform.cohort(context.partition_key)
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        champion, bundle = serving
-        contributions = trainings.with_bundle(cohort.settings, cohort.name, champion.digest).results["contributions"]
-        limits = cohort.spec.monitoring
-        names = bundle.feature_columns
-        with cohort.warehouse.reader() as connection:
-            window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
-            if window is None:
-                return nothing_yet(cohort, "No batch was scored by the present champion yet.")
-            report = drift.drift_report(
-                relation_of(champion.digest),
-                windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
-                features=names,
-                # Without a row to explain there are no contributions, and no feature weighs more than another.
-                importance=contributions or None,
-                limits=limits,
-                connection=connection,
-            )
-        kept_reports.keep(cohort.settings, cohort.name, "drift_report", _told_of(report, window.name, champion.digest))
-    return _shown(cohort, report, window.name)
+    cohort, digest, names = watched.cohort, watched.champion.digest, watched.bundle.feature_columns
+    contributions = trainings.with_bundle(cohort.settings, cohort.name, digest).results["contributions"]
+    limits = cohort.spec.monitoring
+    with cohort.warehouse.reader() as connection:
+        window = watched.newest(connection, at_least=limits.minimum_n)
+        report = drift.drift_report(
+            relation_of(digest),
+            windows.drift_relation(cohort.spec, window, bundle_digest=digest, features=names),
+            features=names,
+            # Without a row to explain there are no contributions, and no feature weighs more than another.
+            importance=contributions or None,
+            limits=limits,
+            connection=connection,
+        )
+    return watched.shown("drift_report", report, window.name)
 
 
-@dg.asset(
-    partitions_def=COHORTS,
-    group_name=GROUP,
-    owners=OWNERS,
-    deps=[drift_report],
-    kinds={"evidently", "html"},
-    code_version="1",
-)
-def evidently_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[drift_report], kinds={"evidently", "html"})
+def evidently_report(watched: Watched) -> dg.MaterializeResult:
     """Evidently's drift report on a sample of the newest batches, for people who want pictures; nothing rests on it."""
     from clinical_assets.modelling.reference import relation_of
     from clinical_assets.monitoring import kept_reports, windows
     from clinical_assets.monitoring.evidently_report import write_evidently_report
 
-    cohort = platform.cohort(context.partition_key)
-    limits = cohort.spec.monitoring
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        champion, bundle = serving
-        with cohort.warehouse.reader() as connection:
-            window = windows.newest_batches(connection, bundle_digest=champion.digest, at_least=limits.minimum_n)
-            if window is None or window.rows < limits.minimum_n:
-                return nothing_yet(cohort, f"Fewer than {limits.minimum_n} records: pictures of them would mislead.")
-            names = bundle.feature_columns
-            written = write_evidently_report(
-                relation_of(champion.digest),
-                windows.drift_relation(cohort.spec, window, bundle_digest=champion.digest, features=names),
-                kept_reports.folder_of(cohort.settings, cohort.name) / "evidently.html",
-                columns=[*names, "risk"],
-                title=f"{cohort.spec.title}: {window.name}",
-                synthetic=cohort.spec.synthetic,
-                connection=connection,
-            )
+    cohort, digest, names = watched.cohort, watched.champion.digest, watched.bundle.feature_columns
+    least = cohort.spec.monitoring.minimum_n
+    with cohort.warehouse.reader() as connection:
+        window = watched.newest(connection, at_least=least)
+        if window.rows < least:
+            raise NothingYet(f"Fewer than {least} records: pictures of them would mislead.")
+        written = write_evidently_report(
+            relation_of(digest),
+            windows.drift_relation(cohort.spec, window, bundle_digest=digest, features=names),
+            kept_reports.folder_of(cohort.settings, cohort.name) / "evidently.html",
+            columns=[*names, "risk"],
+            title=f"{cohort.spec.title}: {window.name}",
+            synthetic=cohort.spec.synthetic,
+            connection=connection,
+        )
     return dg.MaterializeResult(
         metadata={
             "page": dg.MetadataValue.path(str(written.path)),
@@ -123,120 +85,85 @@ def evidently_report(context: dg.AssetExecutionContext, platform: Platform) -> d
     )
 
 
-@dg.asset(
-    partitions_def=COHORTS, group_name=GROUP, owners=OWNERS, deps=[scored_records], kinds={"python"}, code_version="1"
-)
-def performance_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[scored_records], kinds={"python"})
+def performance_report(watched: Watched) -> dg.MaterializeResult:
     """How the champion does on outcomes that are known by now, against its card; until then estimated without them."""
     from clinical_assets.modelling import trainings
-    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring import windows
     from clinical_assets.monitoring.label_free import label_free_report
     from clinical_assets.monitoring.performance import performance_report as judge
 
-    cohort = platform.cohort(context.partition_key)
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        champion, bundle = serving
-        training = trainings.with_bundle(cohort.settings, cohort.name, champion.digest)
-        with cohort.warehouse.reader() as connection:
-            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
-            unlabelled = label_free_report(connection, bundle)
-        if rows is None and unlabelled is None:
-            return nothing_yet(cohort, "No record was scored by the present champion yet.")
-        report = judge(rows, cohort.spec, bundle, card=training.results, unlabelled=unlabelled)
-        window = f"outcomes known by {report.until[:19]} UTC" if report.until else "before any outcome"
-        kept_reports.keep(cohort.settings, cohort.name, "performance_report", _told_of(report, window, champion.digest))
-    return _shown(cohort, report, window)
+    cohort, digest = watched.cohort, watched.champion.digest
+    training = trainings.with_bundle(cohort.settings, cohort.name, digest)
+    with cohort.warehouse.reader() as connection:
+        rows = windows.matured_records(connection, cohort.spec, bundle_digest=digest)
+        unlabelled = label_free_report(connection, watched.bundle)
+    if rows is None and unlabelled is None:
+        raise NothingYet("No record was scored by the present champion yet.")
+    report = judge(rows, cohort.spec, watched.bundle, card=training.results, unlabelled=unlabelled)
+    window = f"outcomes known by {report.until[:19]} UTC" if report.until else "before any outcome"
+    return watched.shown("performance_report", report, window)
 
 
-@dg.asset(
-    partitions_def=COHORTS,
-    group_name=GROUP,
-    owners=OWNERS,
-    deps=[scored_records],
-    kinds={"fairlearn"},
-    code_version="1",
-)
-def fairness_report(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[scored_records], kinds={"fairlearn"})
+def fairness_report(watched: Watched) -> dg.MaterializeResult:
     """The bias gate's questions, asked again of matured outcomes: one row per group and measure."""
     from clinical_assets.governance.fairness import fairness_report as judge
-    from clinical_assets.monitoring import kept_reports, windows
+    from clinical_assets.monitoring import windows
 
-    cohort = platform.cohort(context.partition_key)
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        champion, bundle = serving
-        with cohort.warehouse.reader() as connection:
-            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
-        if rows is None or not rows.height:
-            return nothing_yet(cohort, "No outcome of a scored record is known yet.")
-        report = judge(rows, cohort.spec, bundle)
-        window = f"outcomes known by {str(rows['known_at'].max())[:19]} UTC"
-        kept_reports.keep(cohort.settings, cohort.name, "fairness_report", _told_of(report, window, champion.digest))
-    return _shown(cohort, report, window)
+    spec = watched.cohort.spec
+    with watched.cohort.warehouse.reader() as connection:
+        rows = windows.matured_records(connection, spec, bundle_digest=watched.champion.digest)
+    if rows is None or not rows.height:
+        raise NothingYet("No outcome of a scored record is known yet.")
+    report = judge(rows, spec, watched.bundle)
+    return watched.shown("fairness_report", report, f"outcomes known by {str(rows['known_at'].max())[:19]} UTC")
 
 
-@dg.asset(
-    partitions_def=COHORTS,
-    group_name=GROUP,
-    owners=OWNERS,
-    deps=[data_quality_report, drift_report, performance_report, fairness_report],
-    kinds={"python"},
-    code_version="1",
-)
-def update_recommendation(context: dg.AssetExecutionContext, platform: Platform) -> dg.MaterializeResult:
+@champion_report(deps=[data_quality_report, drift_report, performance_report, fairness_report], kinds={"python"})
+def update_recommendation(watched: Watched) -> dg.MaterializeResult:
     """What should happen to the champion, by which rule, on which evidence: nothing, an update, or a decision."""
     from clinical_assets.monitoring import kept_reports, windows
     from clinical_assets.monitoring.updating_history import history_of, recommend_for
 
-    cohort = platform.cohort(context.partition_key)
-    with told():
-        serving = serving_model(cohort)
-        if serving is None or not cohort.warehouse.exists():
-            return nothing_yet(cohort, "Nothing was scored yet.")
-        champion, bundle = serving
-        with cohort.warehouse.reader() as connection:
-            if windows.newest_batches(connection, bundle_digest=champion.digest, at_least=1) is None:
-                return nothing_yet(cohort, "No record was scored by the present champion yet.")
-            # Also before any outcome is known: broken values are told at once.
-            rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
-        recommended, cause = recommend_for(
-            rows,
-            cohort.spec,
-            bundle,
-            settings=cohort.settings,
-            history=history_of(cohort.records, cohort.name),
-        )
-        content = {
-            "verdict": recommended.action,
-            "summary": recommended.reason,
-            "bundle_digest": champion.digest,
+    cohort, champion, bundle = watched.cohort, watched.champion, watched.bundle
+    with cohort.warehouse.reader() as connection:
+        watched.newest(connection, at_least=1)
+        # Also before any outcome is known: broken values are told at once.
+        rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
+    recommended, cause = recommend_for(
+        rows,
+        cohort.spec,
+        bundle,
+        settings=cohort.settings,
+        history=history_of(cohort.records, cohort.name),
+    )
+    content = {
+        "verdict": recommended.action,
+        "summary": recommended.reason,
+        "bundle_digest": champion.digest,
+        "cause": cause,
+        **recommended.to_json(),
+    }
+    before = kept_reports.latest(cohort.settings, cohort.name, "update_recommendation")
+    kept_reports.keep(cohort.settings, cohort.name, "update_recommendation", content)
+    if before is None or before.get("cause") != cause:
+        facts = {
+            "action": recommended.action,
+            "rule": recommended.rule,
+            "wanted": recommended.wanted,
             "cause": cause,
-            **recommended.to_json(),
+            "n": recommended.n,
+            "events": recommended.events,
         }
-        before = kept_reports.latest(cohort.settings, cohort.name, "update_recommendation")
-        kept_reports.keep(cohort.settings, cohort.name, "update_recommendation", content)
-        if before is None or before.get("cause") != cause:
-            facts = {
-                "action": recommended.action,
-                "rule": recommended.rule,
-                "wanted": recommended.wanted,
-                "cause": cause,
-                "n": recommended.n,
-                "events": recommended.events,
-            }
-            audit.record(
-                context,
-                cohort,
-                "recommendation",
-                digest=champion.digest,
-                reason=recommended.reason,
-                facts=facts,
-            )
+        audit.record(
+            watched.context,
+            cohort,
+            "recommendation",
+            digest=champion.digest,
+            reason=recommended.reason,
+            facts=facts,
+        )
     return dg.MaterializeResult(
         metadata={
             "action": recommended.action,
@@ -276,33 +203,6 @@ def monitoring_page(context: dg.AssetExecutionContext, platform: Platform) -> dg
         metadata={
             "page": dg.MetadataValue.path(str(page)),
             "all cohorts": dg.MetadataValue.path(str(overview)),
-            **evidence.identity(cohort.spec),
-        }
-    )
-
-
-def _told_of(report: Any, window: str, digest: str) -> dict[str, Any]:
-    """A report as it is kept."""
-    return {
-        "verdict": report.verdict,
-        "summary": report.summary,
-        "window": window,
-        "bundle_digest": digest,
-        "metrics": report.metrics(),
-        "report": report.to_json(),
-    }
-
-
-def _shown(cohort: Cohort, report: Any, window: str) -> dg.MaterializeResult:
-    """A report in the UI: verdict, words, numbers that it plots over time, rows."""
-    rows = report.rows()
-    return dg.MaterializeResult(
-        metadata={
-            "verdict": report.verdict,
-            "summary": dg.MetadataValue.md(report.summary),
-            "window": window,
-            **{name: dg.MetadataValue.float(float(value)) for name, value in report.metrics().items()},
-            **({"details": evidence.records_table(rows)} if rows else {}),
             **evidence.identity(cohort.spec),
         }
     )

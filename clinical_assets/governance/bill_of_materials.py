@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import os
-import tempfile
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.governance.dependencies import PROJECT, dependency_graph, installed_packages
+from clinical_assets.whole_files import write_whole
 
 if TYPE_CHECKING:
     from cyclonedx.model.component import Component
@@ -96,15 +95,7 @@ def check_bill(text: str) -> None:
 
 def keep_bill(folder: Path, text: str) -> Path:
     """Put a bill into a folder, whole or not at all."""
-    handle, name = tempfile.mkstemp(prefix=f".{FILE}-", dir=folder)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(folder / FILE)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return folder / FILE
+    return write_whole(folder / FILE, text)
 
 
 def _model(bundle: Bundle, title: str) -> Component:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -23,6 +22,7 @@ import filelock
 
 from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.settings import LOCK_PATIENCE, Settings
+from clinical_assets.whole_files import flush, write_whole
 
 if TYPE_CHECKING:
     from clinical_assets.modelling.bundle import Bundle
@@ -160,13 +160,13 @@ def keep_warm(settings: Settings, bundle: Bundle) -> Bundle:
             copy = work / place.name
             shutil.copytree(bundle.folder, copy)
             for path in (*copy.iterdir(), copy):
-                _flush(path)
+                flush(path)
             try:
                 copy.rename(place)
             except OSError:
                 if not place.exists():
                     raise  # else another process fetched the same bundle meanwhile
-            _flush(place.parent)
+            flush(place.parent)
         finally:
             shutil.rmtree(work, ignore_errors=True)
     kept = Bundle.load(place)
@@ -201,27 +201,13 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Replace a small file in one step; when this returns it is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(dict(value), file, indent=1, ensure_ascii=False, allow_nan=False)
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; servers read the pointer under another name.
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _flush(path.parent)
+    write_whole(path, json.dumps(dict(value), indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def remove(path: Path) -> None:
     """Remove a file; when this returns it is gone from the disk."""
     path.unlink(missing_ok=True)
-    _flush(path.parent)
+    flush(path.parent)
 
 
 @contextlib.contextmanager
@@ -257,11 +243,3 @@ def _hex(digest: str) -> str:
     if len(name) != 64 or set(name) - set("0123456789abcdef"):
         raise ChampionError(f"{digest!r} is no digest.", cure="Give sha256: and 64 hexadecimal digits.")
     return name
-
-
-def _flush(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -13,9 +13,10 @@ import duckdb
 from clinical_assets.governance.erasure_target import RECORDS, UNITS, Target
 from clinical_assets.warehouse import encryption, locks
 from clinical_assets.warehouse.connections import attach, plain_words, scratch
-from clinical_assets.warehouse.database_files import flush, log_of, remove_database
+from clinical_assets.warehouse.database_files import log_of, remove_database
 from clinical_assets.warehouse.sql_text import literal, quoted
 from clinical_assets.warehouse.store import Warehouse
+from clinical_assets.whole_files import flush
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
 import platform
 import shutil
 import tempfile
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle import Bundle
 from clinical_assets.settings import Settings
+from clinical_assets.whole_files import write_whole
 
 if TYPE_CHECKING:
     from clinical_assets.cohorts.spec import CohortSpec
@@ -240,16 +240,8 @@ def latest_pointer(settings: Settings, cohort: str) -> dict[str, Any] | None:
 
 
 def _point(settings: Settings, cohort: str, content: Mapping[str, Any]) -> None:
-    folder = models_folder(settings, cohort)
-    folder.mkdir(parents=True, exist_ok=True)
     content = {**content, "written_at": datetime.now(UTC).isoformat(timespec="seconds")}
-    handle, name = tempfile.mkstemp(prefix=".latest-", dir=folder)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).chmod(0o644)
-    Path(name).replace(folder / _LATEST)
+    write_whole(models_folder(settings, cohort) / _LATEST, json.dumps(content, indent=1, ensure_ascii=False))
 
 
 def _installed(package: str) -> bool:

@@ -10,7 +10,6 @@ its report does not; the switch for it is set all the same.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clinical_assets.monitoring.drift_columns import DriftError, Table
+from clinical_assets.whole_files import write_whole
 
 if TYPE_CHECKING:
     import duckdb
@@ -107,8 +107,8 @@ def write_evidently_report(
         then[kept], now[kept], numbers=[n for n in kept if n not in text], text=[n for n in kept if n in text]
     )
     banner = _banner(title, tables, samples, synthetic=synthetic, left_out=left_out, seed=seed)
-    size = _write(path, _labelled(html, banner, title=f"{'SYNTHETIC ' if synthetic else ''}{title}"))
-    return EvidentlyReport(path, size, samples[0].height, samples[1].height, left_out)
+    page = write_whole(path, _labelled(html, banner, title=f"{'SYNTHETIC ' if synthetic else ''}{title}"))
+    return EvidentlyReport(page, page.stat().st_size, samples[0].height, samples[1].height, left_out)
 
 
 def _to_pandas(sample: pl.DataFrame, text: Sequence[str]) -> pd.DataFrame:
@@ -170,19 +170,3 @@ def _labelled(html: str, banner: str, *, title: str) -> str:
             )
         html = html.replace(tag, tag + addition, 1)
     return html
-
-
-def _write(path: Path, text: str) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".evidently-", dir=path.parent)
-    work = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes files private; a page is read by people under other accounts.
-        work.chmod(0o644)
-        size = work.stat().st_size
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)
-    return size

@@ -7,14 +7,13 @@ and estimates, and no record.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from clinical_assets.settings import Settings
+from clinical_assets.whole_files import write_whole
 
 Name = Literal["data_quality_report", "drift_report", "performance_report", "fairness_report", "update_recommendation"]
 NAMES: tuple[Name, ...] = (
@@ -45,8 +44,8 @@ def keep(settings: Settings, cohort: str, name: Name, content: Mapping[str, Any]
     folder = folder_of(settings, cohort) / name
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{made_at[:26].replace(':', '').replace('-', '')}.json"
-    _write(path, text)
-    _write(folder / _LATEST, text)
+    write_whole(path, text)
+    write_whole(folder / _LATEST, text)
     return path
 
 
@@ -64,16 +63,3 @@ def history(settings: Settings, cohort: str, name: Name, *, limit: int = 60) -> 
     folder = folder_of(settings, cohort) / name
     files = sorted(path for path in folder.glob("*.json") if path.name != _LATEST)[-limit:] if folder.exists() else []
     return [json.loads(path.read_text(encoding="utf-8")) for path in files]
-
-
-def _write(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=".report-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

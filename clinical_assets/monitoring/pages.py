@@ -6,9 +6,7 @@ What belongs here: turning kept reports into pages. What does not: making report
 from __future__ import annotations
 
 import base64
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from clinical_assets.monitoring import kept_reports
 from clinical_assets.monitoring.page_pictures import pictures_of
 from clinical_assets.monitoring.signals import signal_of
+from clinical_assets.whole_files import write_whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -86,7 +85,7 @@ def write_cohort_page(settings: Settings, spec: CohortSpec, *, champion: str | N
             reports=reports,
         )
     )
-    return _write(kept_reports.folder_of(settings, spec.name) / "index.html", text)
+    return write_whole(kept_reports.folder_of(settings, spec.name) / "index.html", text)
 
 
 def write_platform_page(settings: Settings, catalogue: Catalogue, *, since: Mapping[str, str]) -> Path:
@@ -115,7 +114,7 @@ def write_platform_page(settings: Settings, catalogue: Catalogue, *, since: Mapp
         .get_template("platform.html.j2")
         .render(style=_style(), written_at=_now(), labels=list(_LABELS.values()), cohorts=cohorts)
     )
-    return _write(settings.data / "reports" / "index.html", text)
+    return write_whole(settings.data / "reports" / "index.html", text)
 
 
 def _missing(name: kept_reports.Name) -> dict[str, Any]:
@@ -212,16 +211,3 @@ def _style() -> Any:
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(sep=" ", timespec="seconds")[:19]
-
-
-def _write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".page-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        Path(name).chmod(0o644)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)
-    return path

@@ -12,8 +12,6 @@ import base64
 import hashlib
 import io
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +24,7 @@ from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.pathways.gene_sets import MeasuredGeneSets, Provenance
 from clinical_assets.pathways.pairing import PairedExpression, RefusedSubject
 from clinical_assets.pathways.scores import PathwayScores
+from clinical_assets.whole_files import PRIVATE, write_whole
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,21 +54,6 @@ def digest_of(facts: Mapping[str, Any], *arrays: NDArray[Any]) -> str:
         total.update(f"{little.dtype.str}{little.shape}".encode())
         total.update(little.tobytes())
     return f"sha256:{total.hexdigest()}"
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that readers see the old or the new one, never half; only this account may read it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-    new = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
 
 
 def keep_expression(folder: Path, paired: PairedExpression) -> Kept:
@@ -196,7 +180,7 @@ def keep_left_out(folder: Path, sets: MeasuredGeneSets) -> Path:
     frame = pl.DataFrame(
         rows, schema={"gene_set": pl.String, "reason": pl.String, "identical_to": pl.String}, orient="row"
     )
-    write_whole(folder / LEFT_OUT, frame.write_csv().encode())
+    write_whole(folder / LEFT_OUT, frame.write_csv(), mode=PRIVATE)
     return folder / LEFT_OUT
 
 
@@ -253,7 +237,7 @@ def _write(path: Path, frame: pl.DataFrame, facts: Mapping[str, Any], digest: st
     buffer = io.BytesIO()
     said = json.dumps({"digest": digest, "facts": facts}, ensure_ascii=False)
     frame.write_parquet(buffer, metadata={_KEY: said})
-    write_whole(path, buffer.getvalue())
+    write_whole(path, buffer.getvalue(), mode=PRIVATE)
     return Kept(path, digest)
 
 

@@ -17,11 +17,12 @@ from typing import Any
 import numpy as np
 
 from clinical_assets.pathways.ablation import AblationResult
-from clinical_assets.pathways.kept import Kept, KeptError, digest_of, write_whole
+from clinical_assets.pathways.kept import Kept, KeptError, digest_of
 from clinical_assets.pathways.protocols import HonestProtocol, Performance, PermutationNull, StudyProtocol
 from clinical_assets.pathways.study import NullRow, StudyResult, StudyRow
 from clinical_assets.pathways.sweep import Configuration
 from clinical_assets.statistics.intervals import Estimate
+from clinical_assets.whole_files import PRIVATE, write_whole
 
 STUDY, ABLATION = "micro_cohort_study.json", "ablation_report.json"
 
@@ -88,7 +89,7 @@ def plain(value: Any) -> Any:
 def _write(path: Path, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> Kept:
     digest = digest_of(facts)
     said = {"digest": digest, "made_from": dict(made_from), "facts": facts}
-    write_whole(path, f"{json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)}\n".encode())
+    write_whole(path, f"{json.dumps(said, indent=1, ensure_ascii=False, allow_nan=False)}\n", mode=PRIVATE)
     return Kept(path, digest)
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from clinical_assets.pathways.gene_sets import MeasuredGeneSets
-from clinical_assets.pathways.kept import write_whole
 from clinical_assets.pathways.pairing import PairedExpression
 from clinical_assets.pathways.scores import PathwayScores
 from clinical_assets.pathways.subject_page import subject_page
+from clinical_assets.whole_files import PRIVATE, write_whole
 
 FOLDER = "pages"
 
@@ -102,14 +102,14 @@ def write_pages(
     try:
         rows = []
         for number, subject in enumerate(paired.subjects, start=1):
-            write_whole(new / page_name(number), subject_page(paired, scores, sets, subject).encode())
+            write_whole(new / page_name(number), subject_page(paired, scores, sets, subject), mode=PRIVATE)
             up, down = int((scores.score[number - 1] > 0).sum()), int((scores.score[number - 1] < 0).sum())
             rows.append(
                 f'<tr><td class="n">{number}</td><td><a href="{page_name(number)}">{escape(subject)}</a></td>'
                 f"<td>{escape(paired.labels[number - 1] or '')}</td>"
                 f'<td class="n up">{up}</td><td class="n down">{down}</td></tr>'
             )
-        write_whole(new / "index.html", _index(title, rows, paired).encode())
+        write_whole(new / "index.html", _index(title, rows, paired), mode=PRIVATE)
         if pages.exists():
             old = new / "old"
             pages.replace(old)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ import filelock
 
 from clinical_assets.errors import ClinicalAssetsError
 from clinical_assets.settings import LOCK_PATIENCE, Settings
+from clinical_assets.whole_files import flush
 
 if TYPE_CHECKING:
     import duckdb
@@ -99,10 +99,10 @@ class SubjectKeys:
             finally:
                 connection.close()
             new.chmod(_PRIVATE_FILE)
-            _flush(new)
+            flush(new)
             new.replace(self.path)
             self.path.with_name(f"{self.path.name}.wal").unlink(missing_ok=True)
-            _flush(self.path.parent)
+            flush(self.path.parent)
 
     def current_version(self, connection: duckdb.DuckDBPyConnection) -> int:
         """The version under which new pseudonyms are made."""
@@ -244,11 +244,3 @@ def _now() -> str:
 
 def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,8 +14,6 @@ import contextlib
 import hashlib
 import json
 import logging
-import os
-import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,6 +27,7 @@ from clinical_assets.records.refusals import RecordsError
 if TYPE_CHECKING:
     from clinical_assets.serving.alert_channels import Channel
     from clinical_assets.settings import Settings
+from clinical_assets.whole_files import PRIVATE, write_whole
 
 Severity = Literal["info", "warning", "critical"]
 Kind = Literal[
@@ -259,10 +258,4 @@ def _write(path: Path, posted: Posted) -> None:
 
 def write_json(path: Path, value: dict[str, Any]) -> None:
     """Replace a small file in one step."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=".alert-", dir=path.parent)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(value, file, indent=1, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(name).replace(path)
+    write_whole(path, json.dumps(value, indent=1, ensure_ascii=False), mode=PRIVATE)

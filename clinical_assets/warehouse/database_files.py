@@ -6,12 +6,12 @@ locks that the process has on it, DuckDB's among them: nothing here may run whil
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse.connections import attached
+from clinical_assets.whole_files import flush
 
 SCHEMAS = ("raw", "validated", "quarantine", "model", "marts", "meta")
 # DuckDB keeps its three headers in the first pages; a checkpoint that counts changes one of them.
@@ -49,15 +49,6 @@ def remove_database(path: Path) -> None:
 def log_of(path: Path) -> Path:
     """The write-ahead log that belongs to a file."""
     return path.with_name(f"{path.name}.wal")
-
-
-def flush(path: Path) -> None:
-    """Wait until a file's content, or a folder's names, are on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(frozen=True)

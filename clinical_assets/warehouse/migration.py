@@ -13,7 +13,7 @@ from clinical_assets.errors import WarehouseError
 from clinical_assets.settings import KEY_FILE, Settings
 from clinical_assets.warehouse import encryption, locks
 from clinical_assets.warehouse.connections import attach, plain_words, scratch
-from clinical_assets.warehouse.database_files import flush, log_of, remove_database
+from clinical_assets.warehouse.database_files import log_of, remove_database
 from clinical_assets.warehouse.digests import table_digest
 from clinical_assets.warehouse.snapshot_files import (
     Snapshot,
@@ -25,6 +25,7 @@ from clinical_assets.warehouse.snapshot_files import (
 )
 from clinical_assets.warehouse.snapshots import damaged
 from clinical_assets.warehouse.store import Warehouse
+from clinical_assets.whole_files import flush
 
 _log = logging.getLogger(__name__)
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.records.clock import utc_now
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse.batch_spec import key_text
 from clinical_assets.warehouse.pseudonym_files import name_units
-from clinical_assets.warehouse.received_tables import CONFLICTS, VALID, VALUES, has_table, prepare_outcomes, utc_now
+from clinical_assets.warehouse.received_tables import CONFLICTS, VALID, VALUES, has_table, prepare_outcomes
 from clinical_assets.warehouse.sql_text import literal, quoted
 
 if TYPE_CHECKING:

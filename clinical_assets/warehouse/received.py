@@ -23,6 +23,7 @@ import duckdb
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Table
 from clinical_assets.errors import ClinicalAssetsError, SourceError, ValidationFailed
+from clinical_assets.records.clock import utc_now
 from clinical_assets.settings import Settings
 from clinical_assets.sources.files import Found, fingerprint, workspace
 from clinical_assets.sources.inbox import SUFFIXES
@@ -40,7 +41,6 @@ from clinical_assets.warehouse.received_tables import (
     columns_of,
     has_table,
     prepare,
-    utc_now,
 )
 from clinical_assets.warehouse.sql_schema import ROW_NUMBER
 from clinical_assets.warehouse.sql_text import literal, quoted

@@ -8,7 +8,6 @@ rows by it.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clinical_assets.warehouse.sql_text import literal, quoted
@@ -65,11 +64,6 @@ def append(connection: duckdb.DuckDBPyConnection, relation: str, rows: pa.Table)
         connection.execute(f"INSERT INTO {relation} BY NAME SELECT * FROM _appended")
     finally:
         connection.unregister("_appended")
-
-
-def utc_now() -> str:
-    """This moment in UTC, ISO 8601 with microseconds, so that text sorts by time."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
 def prepare_outcomes(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> None:

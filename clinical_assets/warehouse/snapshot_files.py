@@ -17,10 +17,10 @@ import duckdb
 from clinical_assets.errors import WarehouseError
 from clinical_assets.settings import Settings
 from clinical_assets.warehouse import encryption
-from clinical_assets.warehouse.database_files import flush
 from clinical_assets.warehouse.digests import PREFIX, column_families, file_digest
 from clinical_assets.warehouse.ingestion_log import utc_now
 from clinical_assets.warehouse.sql_text import literal
+from clinical_assets.whole_files import flush
 
 _FORMAT = 1
 

@@ -29,11 +29,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.errors import InsufficientData
-from clinical_assets.governance.gates.group_differences import MEASURES, Difference, differences, holm
+from clinical_assets.governance.gates.group_differences import MEASURES, Difference, differences
 from clinical_assets.governance.gates.groups import Group, groups_of, labels_of
 from clinical_assets.governance.gates.holdout import holdout_of
 from clinical_assets.governance.verdicts import Gate, Verdict
 from clinical_assets.modelling.inputs import FloatArray, IntArray
+from clinical_assets.statistics.homogeneity import holm
 
 if TYPE_CHECKING:
     from clinical_assets.cohorts.decisions import GateLimits
@@ -131,8 +132,8 @@ def judge_groups(
                 verdicts.append(_not_estimable(group, measure, n, events, one, limit))
             else:
                 compared.append(_Compared(group, n, events, one, limit))
-    adjusted = holm(np.array([each.found.p_value(each.limit) for each in compared], dtype=np.float64))
-    verdicts += [_judged(each, float(p), len(compared)) for each, p in zip(compared, adjusted, strict=True)]
+    adjusted = holm({number: each.found.p_value(each.limit) for number, each in enumerate(compared)})
+    verdicts += [_judged(each, adjusted[number], len(compared)) for number, each in enumerate(compared)]
     return tuple(verdicts)
 
 

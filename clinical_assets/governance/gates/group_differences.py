@@ -236,15 +236,3 @@ def _error_of_rates(group: float, rest: float, of: NDArray[np.bool_], members: N
         p = (rate * n + 1) / (n + 2)
         variance += p * (1 - p) / (n + 2)
     return float(np.sqrt(variance))
-
-
-def holm(p_values: FloatArray) -> FloatArray:
-    """Holm's adjusted p-values (m,): below alpha, a comparison stands at a family-wise error rate of alpha.
-
-    Source: Holm 1979, Scandinavian Journal of Statistics 6:65-70.
-    """
-    m = p_values.size
-    order = np.argsort(p_values, kind="stable")
-    adjusted = np.empty(m)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * (m - np.arange(m))))
-    return adjusted
