@@ -1,7 +1,11 @@
-# make env    builds .venv from requirements.lock        make demo   real cohorts, end to end
-# make test   lint, types, import contract, tests        make dev    Dagster UI with daemon on the same state
-# make lock   recomputes requirements.lock               make bench  benchmarks (long)
-# make soak   tests with a real daemon (minutes)
+# make env        builds .venv from requirements.lock         make demo   real cohorts, end to end
+# make test       lint, types, import contract, tests         make dev    Dagster UI with daemon on the same state
+# make test-fast  tests that train nothing (under a minute)   make fix    what ruff can repair and format
+# make cov        all tests with a coverage report            make soak   tests with a real daemon (minutes)
+# make lock       recomputes requirements.lock                make bench  benchmarks (long)
+# make advisories asks which installed packages have known vulnerabilities; the security gate reads the report
+# make dev PORT=3001    another port than 3000                make demo DEMO_COHORTS="framingham_chd"
+# make campaign   kills, forged rows, flipped bits and hostile files for CAMPAIGN_MINUTES (30); counts, no violation allowed
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -11,14 +15,21 @@ UV_VERSION := 0.13.8
 # One thread a model and a table engine that knows the machine: threads that fight cost more than they give.
 export OMP_NUM_THREADS ?= 1
 export PYTHONWARNINGS ?= ignore::UserWarning
+# Runs and tests start many processes; without its bytecode each compiles the whole package anew.
+unexport PYTHONDONTWRITEBYTECODE
 # All state has one place; Dagster's own lies below it, with this repository's configuration.
 CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
 # Absolute, because the UI is started from Dagster's own folder.
 export CLINICAL_ASSETS_DATA := $(abspath $(CLINICAL_ASSETS_DATA))
 export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
+CAMPAIGN_MINUTES ?= 30
+CAMPAIGN_SEED ?=
 DEMO_COHORTS ?= heart_disease clinical_trial_dropout
+# Rooms whose tests train nothing, and the folders whose examples run.
+FAST := $(wildcard $(addprefix assets_tests/,statistics records sources cohorts examples foundation) \
+	clinical_assets/statistics clinical_assets/pathways/signed_rank)
 
-.PHONY: env home demo test soak lint dev bench lock clean
+.PHONY: env home demo test test-fast cov soak campaign lint fix dev bench lock advisories clean
 
 env: $(VENV)/.ready
 
@@ -42,16 +53,31 @@ demo: home
 	@echo 'The same runs, tables and plots in the browser: make dev, then http://127.0.0.1:3000'
 
 test: env lint
-	@$(BIN)/python -m pytest -n auto --dist loadfile
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+
+# Properties without a number of their own try ten examples here and a hundred in `make test`.
+test-fast: env
+	@HYPOTHESIS_PROFILE=fast $(BIN)/python -m pytest -n auto --dist loadfile -m 'not soak and not slow' $(FAST)
+
+# The pages below build/coverage say which lines and branches no test has taken.
+cov: env
+	@$(BIN)/python -m pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered --cov-report=html
 
 soak: env
 	@$(BIN)/python -m pytest -m soak -s
+
+campaign: env
+	@$(BIN)/python -m assets_tests.campaign $(CAMPAIGN_MINUTES) $(CAMPAIGN_SEED)
 
 lint: env
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+fix: env
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
 
 dev: home
 	@cd $(DAGSTER_HOME) && $(CURDIR)/$(BIN)/dagster dev -w $(CURDIR)/workspace.yaml --host 127.0.0.1 --port $${PORT:-3000}
@@ -62,8 +88,19 @@ bench: env
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-		--no-emit-find-links --no-annotate --no-header --extra data --extra data-gpl --extra rdata --extra postgres --extra audit --extra sentry --extra dev \
+		--no-emit-find-links --no-annotate --no-header \
+		--extra data --extra data-gpl --extra rdata --extra office --extra postgres --extra audit --extra serve --extra sentry --extra dev \
 		pyproject.toml -o requirements.lock
 
+# pip-audit ends with 1 when it found something; the report is complete all the same.
+advisories: env
+	@mkdir -p $(CLINICAL_ASSETS_DATA)
+	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CLINICAL_ASSETS_DATA)/installed.txt
+	@rm -f $(CLINICAL_ASSETS_DATA)/advisories.json.new
+	@$(BIN)/pip-audit --requirement $(CLINICAL_ASSETS_DATA)/installed.txt --no-deps --disable-pip --format json \
+		--output $(CLINICAL_ASSETS_DATA)/advisories.json.new || test -s $(CLINICAL_ASSETS_DATA)/advisories.json.new
+	@mv $(CLINICAL_ASSETS_DATA)/advisories.json.new $(CLINICAL_ASSETS_DATA)/advisories.json
+	@echo 'Written: $(CLINICAL_ASSETS_DATA)/advisories.json; clinical-assets gates COHORT --evaluate reads it.'
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage build dist

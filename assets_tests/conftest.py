@@ -2,76 +2,68 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import yaml
 
+from assets_tests.worlds import descriptions
+from assets_tests.worlds.ward.trained import Trained, shared_ward
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.settings import (
+from clinical_assets.foundation.settings import (
     ACTOR,
     ADVISORIES,
     ALERT_SECRET,
     ALERT_URLS,
     CATALOGUE,
     DATA,
+    INBOX_FOLDER_SETTLED,
+    INBOX_SETTLED,
+    INSTALLATION,
     KEY,
     KEY_FILE,
     KEYS,
     RECORDS_URI,
     SENTRY_DSN,
     TRACKING_URI,
+    WITNESSES,
     Settings,
 )
 
 if TYPE_CHECKING:
-    from assets_tests.team_runs import SideBySide
+    from assets_tests.worlds.team.runs import SideBySide
 
-MINIMAL: dict[str, Any] = {
-    "name": "small_cohort",
-    "title": "A small cohort for tests",
-    "disease": {"name": "Test disease", "icd10": ["Z00"]},
-    "intended_use": "Show how a description behaves.",
-    "not_for": "Patients.",
-    "owner": {"team": "Tests"},
-    "data": {"kind": "synthetic", "source": "made here", "licence": "CC0", "limits": ["It is made up."]},
-    "prediction": {"moment": "At admission."},
-    "subject": "patient_id",
-    "tables": {
-        "subjects": {
-            "description": "One row per patient.",
-            "source": {"kind": "file", "path": "small_cohort.csv"},
-            "key": ["patient_id"],
-            "columns": {
-                "patient_id": {"type": "string", "role": "identifier", "nullable": False, "description": "Patient."},
-                "age_years": {"type": "integer", "range": [0, 120], "unit": "a", "description": "Age."},
-                "sex": {
-                    "type": "string",
-                    "role": ["feature", "protected"],
-                    "categories": ["f", "m"],
-                    "description": "Sex.",
-                },
-                "died": {"type": "boolean", "role": "target", "nullable": False, "description": "Died in hospital."},
-            },
-        }
-    },
-    "features": "declared_columns",
-    "outcome": "target_class",
-    "target": {"description": "Death in hospital.", "classes": ["alive", "dead"]},
-    "decisions": {
-        "costs": {"false_positive": 1, "false_negative": 4, "rationale": "For tests."},
-        "tiers": [{"name": "Low", "lower": 0, "action": "None."}, {"name": "High", "lower": 0.5, "action": "Look."}],
-    },
-}
+# `make` points Dagster at the state of this checkout, which no test may touch; each test has an instance of its own.
+os.environ.pop("DAGSTER_HOME", None)
+
+# Here once, for every property: a busy machine is no reason to fail, and a fixture of the function's may serve all
+# examples of a test. `hypothesis.settings`, because `settings` is a fixture below.
+hypothesis.settings.register_profile(
+    "ci",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
+    print_blob=True,
+)
+hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("ci"), max_examples=10)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True)
+def usual_umask() -> Iterator[None]:
+    """The command line and runs make files for their account alone, for as long as their process lives."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
 def minimal() -> dict[str, Any]:
     """A right description as plain values, to be changed by the test."""
-    return copy.deepcopy(MINIMAL)
+    return descriptions.minimal()
 
 
 @pytest.fixture
@@ -84,7 +76,18 @@ def small_spec(minimal: dict[str, Any]) -> CohortSpec:
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings whose data folder is the test's own; the environment says the same."""
     monkeypatch.setenv(DATA, str(tmp_path / "data"))
-    others = (KEYS, ACTOR, ADVISORIES, ALERT_URLS, ALERT_SECRET, SENTRY_DSN)
+    others = (
+        KEYS,
+        ACTOR,
+        ADVISORIES,
+        ALERT_URLS,
+        ALERT_SECRET,
+        SENTRY_DSN,
+        INBOX_SETTLED,
+        INBOX_FOLDER_SETTLED,
+        INSTALLATION,
+        WITNESSES,
+    )
     for name in (CATALOGUE, KEY, KEY_FILE, TRACKING_URI, RECORDS_URI, *others):
         monkeypatch.delenv(name, raising=False)
     return Settings.from_environment()
@@ -107,6 +110,50 @@ def write_yaml(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     """A team's cohorts, materialised side by side: sound ones, broken ones, and one whose process was killed."""
-    from assets_tests.team_runs import launch_side_by_side
+    from assets_tests.worlds.team.runs import launch_side_by_side
 
     return launch_side_by_side(tmp_path_factory.mktemp("side_by_side"))
+
+
+# Files that keep a worker busy for the longest begin first, so that none of them is left alone at the end.
+# (`make test` hands files out in this order; CPU seconds from 97 down to 18.)
+LONGEST = (
+    "test_scenarios",
+    "test_killed_changes",
+    "test_cli",
+    "test_micro_cohorts",
+    "test_registry",
+    "test_mlflow_runs",
+    "test_erasure",
+    "test_faults",
+    "test_machine_faults",
+    "test_outcome_files",
+    "test_validation",
+    "test_release",
+    "test_killed_and_full",
+    "test_signatures",
+    "test_models",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; all others stay where they are."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The cohort as it was trained; look, do not touch."""
+    return shared_ward(tmp_path_factory)
+
+
+@pytest.fixture
+def trained(trained_once: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Trained:
+    """The cohort in a folder of the test's own; the environment says the same."""
+    mine = trained_once.copy_to(tmp_path / "trained")
+    monkeypatch.setenv(DATA, str(mine.settings.data))
+    monkeypatch.setenv(CATALOGUE, str(mine.settings.catalogue[0]))
+    monkeypatch.setenv(ACTOR, str(mine.settings.actor))
+    for name in (KEY, KEY_FILE, TRACKING_URI, RECORDS_URI, KEYS):
+        monkeypatch.delenv(name, raising=False)
+    return mine

@@ -1,7 +1,7 @@
 """What goes wrong at a team's desk, on a whole cohort: the old tables stay whole, the message names place and cure.
 
-A wrong type in one of a million records is provoked in ``warehouse/test_validation``, broken encodings and quotes in
-``sources``, writes that are killed inside DuckDB in ``warehouse/test_store``.
+A wrong type in one of a million records is provoked in ``warehouse/validation``, broken encodings and quotes in
+``sources``, full disks, killed processes and lost keys in ``test_machine_faults``.
 """
 
 from __future__ import annotations
@@ -11,78 +11,22 @@ import gzip
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import dagster as dg
-import duckdb
 import pytest
 
-from assets_tests.assets.graphs import COHORT, files_that_hold, run_job
-from assets_tests.team_cohorts import HORIZON_DAYS, LANDMARK_DAYS, MARK, SUBJECTS, Team
-from assets_tests.team_runs import digests, make_tables
-from assets_tests.warehouse.processes import child, small_disk
-from clinical_assets.assets.resources import Cohort, Platform
-from clinical_assets.errors import ClinicalAssetsError, SourceError, ValidationFailed, WarehouseError
-from clinical_assets.settings import CATALOGUE, KEY, Settings
-from clinical_assets.warehouse import ingestion
-from clinical_assets.warehouse.features import build_features
-from clinical_assets.warehouse.ingestion import ingest
-from clinical_assets.warehouse.validation import validate_cohort
-
-NAME = "ward_fault"
-
-
-class Ward:
-    """A cohort whose tables stand, and what a next run makes of changed records."""
-
-    def __init__(self, settings: Settings, catalogue: Path) -> None:
-        self.settings = settings
-        self.catalogue = catalogue
-        self.team = Team(NAME)
-        self.write()
-        make_tables(self.cohort)
-        self.before = digests(self.cohort)
-
-    @property
-    def cohort(self) -> Cohort:
-        return Platform(data=str(self.settings.data), catalogue=str(self.catalogue)).cohort(NAME)
-
-    def file(self, table: str) -> Path:
-        return self.catalogue / NAME / f"{table}.csv"
-
-    def write(self) -> None:
-        self.team.write(self.catalogue)
-
-    def run(self) -> None:
-        make_tables(self.cohort)
-
-    def changed(self) -> set[str]:
-        """Schemas with a table that is not what it was."""
-        now = digests(self.cohort)
-        return {
-            name.split(".")[0] for name in now.keys() | self.before.keys() if now.get(name) != self.before.get(name)
-        }
-
-    def findings(self) -> list[tuple[str, int, str, str, str, str]]:
-        """Table, record, column, rule, reason and cure of every finding."""
-        return self.cohort.warehouse.query(
-            "SELECT table_name, _row, column_name, rule, reason, cure FROM quarantine.findings ORDER BY ALL"
-        ).rows()
+from assets_tests.worlds.team.cohorts import HORIZON_DAYS, LANDMARK_DAYS, MARK, SUBJECTS
+from assets_tests.worlds.team.faulty import NAME, Ward, told
+from clinical_assets.foundation.errors import ClinicalAssetsError, SourceError, ValidationFailed
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.warehouse.features.features import build_features
+from clinical_assets.warehouse.intake import ingestion
+from clinical_assets.warehouse.intake.ingestion import ingest
+from clinical_assets.warehouse.validation.validation import validate_cohort
 
 
 @pytest.fixture
 def ward(settings: Settings, tmp_path: Path) -> Ward:
     """A cohort of a team with all its tables."""
-    catalogue = tmp_path / "catalogue"
-    catalogue.mkdir()
-    return Ward(settings, catalogue)
-
-
-def told(caught: pytest.ExceptionInfo[ClinicalAssetsError]) -> str:
-    """The whole message, which shows no identifier and no stack."""
-    text = str(caught.value)
-    assert MARK not in text
-    assert "Traceback" not in text
-    assert caught.value.cure
-    return text
+    return Ward(settings, tmp_path / "catalogue")
 
 
 def test_records_that_break_a_promise_go_to_quarantine_one_by_one_with_place_and_cure(ward: Ward) -> None:
@@ -283,126 +227,3 @@ def test_a_file_that_changes_while_it_is_read_is_refused(ward: Ward, monkeypatch
     assert "visits.csv" in text
     assert "write to another name and rename at the end" in text
     assert ward.changed() == set()
-
-
-STEPS: dict[str, Callable[[Cohort], object]] = {
-    "raw": lambda cohort: ingest(cohort.spec, settings=cohort.settings, folder=cohort.entry.folder),
-    "validated": lambda cohort: validate_cohort(cohort.spec, cohort.warehouse),
-    "features": lambda cohort: build_features(cohort.spec, cohort.sql, cohort.warehouse),
-}
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_a_full_disk_is_named_and_leaves_the_old_tables(settings: Settings, tmp_path: Path, step: str) -> None:
-    (tmp_path / "catalogue").mkdir()
-    with small_disk(settings.data, mebibytes=16):
-        ward = Ward(settings, tmp_path / "catalogue")
-        ward.team.change("visits", 1, systolic_bp_mmhg=101)
-        ward.write()
-        filler = settings.data / "filler"
-        with filler.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-            while True:
-                file.write(bytes(4096))
-        with pytest.raises(WarehouseError) as caught:
-            STEPS[step](ward.cohort)
-        text = told(caught)
-        assert f"No space is left for cohort '{NAME}'" in text
-        assert "point CLINICAL_ASSETS_DATA at a larger disk" in text
-        filler.unlink()
-        assert ward.changed() == set()
-        ward.run()
-        assert ward.changed() >= {"raw", "validated"}
-
-
-KILLED_IN = {
-    "raw": """
-from clinical_assets.warehouse import ingestion_log
-ingestion_log.add = lambda *_, **__: reached_and_wait("half way")
-from clinical_assets.warehouse.ingestion import ingest
-ingest(cohort.spec, settings=cohort.settings, folder=cohort.entry.folder)
-""",
-    "validated": """
-from clinical_assets.warehouse import validation
-really_finish, done = validation._finish, []
-def finish(*args, **options):
-    if done:
-        reached_and_wait("half way")
-    done.append(really_finish(*args, **options))
-    return done[-1]
-validation._finish = finish
-validation.validate_cohort(cohort.spec, cohort.warehouse)
-""",
-    "features": """
-from clinical_assets.warehouse import features
-features.check_one_at_a_time = lambda *_, **__: reached_and_wait("half way")
-features.build_features(cohort.spec, cohort.sql, cohort.warehouse)
-""",
-}
-
-
-@pytest.mark.parametrize("step", KILLED_IN)
-def test_a_process_killed_in_the_middle_of_a_step_leaves_the_old_tables_and_the_next_run_goes_on(
-    ward: Ward, step: str
-) -> None:
-    ward.team.change("subjects", 1, age_years=99)
-    ward.team.change("visits", 1, systolic_bp_mmhg=101)
-    ward.write()
-    expected: set[str] = set()
-    if step != "raw":
-        STEPS["raw"](ward.cohort)
-        expected = {"raw"}
-    if step == "features":
-        STEPS["validated"](ward.cohort)
-        expected = {"raw", "validated"}
-    prelude = f"""
-from clinical_assets.cohorts.registry import Catalogue
-from clinical_assets.assets.resources import Cohort
-cohort = Cohort(name={NAME!r}, settings=settings, catalogue=Catalogue.from_settings(settings))
-"""
-    with child(prelude + KILLED_IN[step], {CATALOGUE: str(ward.catalogue)}) as process:
-        process.wait_for("half way")
-        process.kill()
-    assert ward.changed() == expected
-    ward.run()
-    assert ward.changed() == {"raw", "validated", "model"}
-
-
-def test_with_a_key_the_whole_graph_runs_and_nothing_can_be_read_without_it(
-    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(KEY, "a key for this test alone")
-    catalogue, dagster = tmp_path / "catalogue", tmp_path / "dagster"
-    catalogue.mkdir()
-    dagster.mkdir()
-    Team(COHORT).write(catalogue)
-    platform = Platform(data=str(settings.data), catalogue=str(catalogue))
-    with dg.instance_for_test(temp_dir=str(dagster)) as instance:
-        result = run_job(instance, platform)
-    assert result.success
-    assert all(evaluation.passed for evaluation in result.get_asset_check_evaluations())
-    assert files_that_hold(settings.data, MARK) == []
-    assert files_that_hold(settings.data, "patient_id") == []
-    warehouse = platform.cohort(COHORT).warehouse
-    assert warehouse.query("SELECT count(*) FROM marts.cohort_overview").item() == 1
-    with pytest.raises(duckdb.Error, match="key"):
-        duckdb.connect(str(warehouse.path), read_only=True)
-    snapshots = sorted((settings.snapshots / COHORT).rglob("*.parquet"))
-    assert len(snapshots) == 2
-    for snapshot in snapshots:
-        with pytest.raises(duckdb.Error, match=r"encrypt|key"), duckdb.connect() as connection:
-            connection.execute(f"SELECT * FROM '{snapshot}'")
-
-    for other, words in (
-        ("another key for this test", "cannot be opened with the configured key"),
-        (None, "is encrypted"),
-    ):
-        if other is None:
-            monkeypatch.delenv(KEY)
-        else:
-            monkeypatch.setenv(KEY, other)
-        with pytest.raises(WarehouseError) as caught:
-            platform.cohort(COHORT).warehouse.query("SELECT 1")
-        text = told(caught)
-        assert f"Warehouse file {COHORT}.duckdb" in text
-        assert words in text
-        assert "CLINICAL_ASSETS_KEY_FILE" in text

@@ -16,8 +16,8 @@ import numpy as np
 import polars as pl
 
 from clinical_assets.cohorts.governance import Monitoring
-from clinical_assets.monitoring.drift import drift_report
-from clinical_assets.statistics.intervals import proportion
+from clinical_assets.monitoring.drift.drift import drift_report
+from clinical_assets.statistics.uncertainty.intervals import proportion
 
 FEATURES = tuple(f"f{i:02d}" for i in range(20))
 SHIFTED = "f03"

@@ -42,24 +42,26 @@ def main() -> None:
         names = make(root, cohorts=cohorts, files=files)
         os.environ["CLINICAL_ASSETS_DATA"] = str(root / "data")
         os.environ["CLINICAL_ASSETS_CATALOGUE"] = str(root / "catalogue")
+        os.environ["CLINICAL_ASSETS_INBOX_SETTLED_S"] = "0"
         os.environ.pop("DAGSTER_HOME", None)
         started = time.perf_counter()
         import dagster as dg
 
-        from clinical_assets.automation.sensors import inbox
-        from clinical_assets.definitions import defs
-        from clinical_assets.sources.inbox import SETTLED_S
+        from clinical_assets.definitions import load
+        from clinical_assets.defs.automation.sensors import inbox
+        from clinical_assets.defs.resources import Platform
 
-        repository = defs.get_repository_def()
+        repository = load().get_repository_def()
         loaded = time.perf_counter() - started
-        time.sleep(SETTLED_S)
         with dg.instance_for_test(temp_dir=str(make_home(root))) as instance:
             cursor: str | None = None
             asked: set[str] = set()
             ticks, evaluations = [], []
             while True:
                 started = time.perf_counter()
-                with dg.build_sensor_context(instance=instance, cursor=cursor, repository_def=repository) as context:
+                with dg.build_sensor_context(
+                    instance=instance, cursor=cursor, repository_def=repository, resources={"platform": Platform()}
+                ) as context:
                     # What the daemon's process does: the function, the checks of its requests, their serialisation.
                     data = inbox.evaluate_tick(context)
                 ticks.append(time.perf_counter() - started)

@@ -133,10 +133,10 @@ def run_ours(file: Path, folder: Path, memory: str, columns: int) -> dict[str, A
     import pandera.polars  # noqa: F401  (its import is not what is timed)
 
     from clinical_assets.cohorts.spec import CohortSpec
-    from clinical_assets.settings import Settings
-    from clinical_assets.warehouse.ingestion import ingest
-    from clinical_assets.warehouse.store import Warehouse
-    from clinical_assets.warehouse.validation import validate_cohort
+    from clinical_assets.foundation.settings import Settings
+    from clinical_assets.warehouse.intake.ingestion import ingest
+    from clinical_assets.warehouse.store.warehouse import Warehouse
+    from clinical_assets.warehouse.validation.validation import validate_cohort
 
     spec = CohortSpec.model_validate(description(columns, file.name))
     settings = Settings.from_environment()
@@ -153,7 +153,7 @@ def run_ours(file: Path, folder: Path, memory: str, columns: int) -> dict[str, A
 
 
 def run_pandas(file: Path, folder: Path, memory: str, columns: int) -> dict[str, Any]:
-    """pandas and pandera with the same promises, in memory."""
+    """Pandas and pandera with the same promises, in memory."""
     del folder, memory
     import pandas as pd
     import pandera.pandas as pa

@@ -17,9 +17,9 @@ from collections import Counter
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.database import RecordsDatabase
-from clinical_assets.records.ledger import Ledger
-from clinical_assets.settings import Settings
+from clinical_assets.records.ledger.ledger import Ledger
 
 POSTGRES = "CLINICAL_ASSETS_TEST_POSTGRES"
 

@@ -86,11 +86,11 @@ def main() -> None:
         os.environ.pop("DAGSTER_HOME", None)
         path.write_text(yaml.safe_dump(describe(300, 4), sort_keys=False))
 
-        from clinical_assets.definitions import defs
-        from clinical_assets.launch import open_instance
+        from clinical_assets.definitions import load
+        from clinical_assets.launch.instance import open_instance
 
         quiet = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-        job = defs.resolve_job_def("train_cohort")
+        job = load().resolve_job_def("train_cohort")
         with open_instance() as instance:
             warm = job.execute_in_process(partition_key=COHORT, instance=instance, run_config=quiet)
             path.write_text(yaml.safe_dump(describe(options.rows, options.features), sort_keys=False))

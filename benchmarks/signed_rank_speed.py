@@ -20,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from clinical_assets.pathways.membership import MembershipIndex, membership_index
-from clinical_assets.pathways.signed_rank import signed_rank
+from clinical_assets.pathways.signed_rank.membership import MembershipIndex, membership_index
+from clinical_assets.pathways.signed_rank.signed_rank import signed_rank
 
 SCIPY_CELLS = 400
 #: The floor that the goal is held against: same memberships, same lists, same order.

@@ -18,10 +18,10 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from clinical_assets.statistics.bootstrap import bootstrap
-from clinical_assets.statistics.cost_curve import CostCurve, cost_curve
-from clinical_assets.statistics.discrimination import auroc, auroc_statistic
-from clinical_assets.statistics.smooth_calibration import calibration_indices, smooth_observed_risk
+from clinical_assets.statistics.calibration.smooth_calibration import calibration_indices, calibration_plot
+from clinical_assets.statistics.decisions.cost_curve import CostCurve, cost_curve
+from clinical_assets.statistics.discrimination.discrimination import auroc, auroc_statistic
+from clinical_assets.statistics.uncertainty.bootstrap import bootstrap
 
 FloatArray = NDArray[np.float64]
 T = TypeVar("T")
@@ -137,15 +137,15 @@ def compare_calibration(rows: int, sample_rows: int, seed: int) -> None:
     from statsmodels.nonparametric.smoothers_lowess import lowess
 
     y, p, truth = simulate(rows, seed=seed)
-    curve_seconds, _ = timed(lambda: smooth_observed_risk(y, p, at=[0.1, 0.5]))
+    curve_seconds, _ = timed(lambda: calibration_plot(y, p))
     seconds, indices = timed(lambda: calibration_indices(y, p))
     print(f"Integrated calibration index, {rows} rows; the truth is {np.abs(truth - p).mean():.4f}")
-    print(f"  smooth curve alone                  {curve_seconds:8.2f} s measured")
+    print(f"  calibration_plot, with its band     {curve_seconds:8.2f} s measured")
     print(f"  calibration_indices, 200 resamples  {seconds:8.2f} s measured, ICI {indices.ici.value:.4f}")
     ys, ps = y[:sample_rows], p[:sample_rows]
-    small, ours = timed(lambda: smooth_observed_risk(ys, ps, at=ps))
+    small, _ = timed(lambda: calibration_plot(ys, ps))
     print(f"  on a subsample of {sample_rows} rows, curves only:")
-    print(f"    spline                            {small:8.4f} s, ICI {np.abs(ours - ps).mean():.4f}")
+    print(f"    spline                            {small:8.4f} s, ICI {calibration_indices(ys, ps).ici.value:.4f}")
     for name, delta in (("exact", 0.0), ("delta 1 % of the range", 0.01 * float(np.ptp(ps)))):
 
         def smooth(delta: float = delta) -> FloatArray:
@@ -163,7 +163,7 @@ def compare_calibration(rows: int, sample_rows: int, seed: int) -> None:
     )
     print(
         f"  lowess with delta on all {rows} rows   {whole:8.2f} s, ICI {np.abs(fitted - p).mean():.4f}"
-        f" -> {whole / curve_seconds:.0f} times the smooth curve, without an interval"
+        f" -> {whole / curve_seconds:.0f} times calibration_plot, without a band"
     )
 
 

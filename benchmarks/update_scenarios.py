@@ -4,8 +4,8 @@
 
 A model of eight features serves; then the world changes in one of seven ways, or not at all. Each row of the output is
 one scenario at one number of outcomes: in how many of the simulated years the right action was recommended, with its
-95 % interval, and what was recommended instead. Rules and limits are those of ``clinical_assets.monitoring.updates``
-with their defaults; every update is permitted by the plan.
+95 % interval, and what was recommended instead. Rules and limits are those of
+``clinical_assets.monitoring.updates.updates`` with their defaults; every update is permitted by the plan.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 
 from clinical_assets.cohorts.decisions import GateLimits
 from clinical_assets.cohorts.governance import ChangeControlPlan, Monitoring, PermittedChange
-from clinical_assets.governance.gates.bias import judge_groups
-from clinical_assets.governance.gates.groups import Group
+from clinical_assets.governance.gates.bias.gate import judge_groups
+from clinical_assets.governance.gates.bias.groups import Group
 from clinical_assets.monitoring.quality import FALSE_ALARM, column_questions
-from clinical_assets.monitoring.updates import History, Recommendation, recommend
-from clinical_assets.statistics.intervals import proportion
+from clinical_assets.monitoring.updates.updates import Recommendation, UpdateHistory, recommend
+from clinical_assets.statistics.uncertainty.intervals import proportion
 
 THRESHOLD = 0.2
 WEIGHTS = np.array([0.9, 0.6, -0.5, 0.3, 0.0, 0.0, 0.0, 0.0])
@@ -135,17 +135,17 @@ SCENARIOS: dict[str, tuple[Callable[[np.random.Generator, int], Year], tuple[str
 }
 
 
-def failing(year: Year) -> tuple[str, ...]:
-    """What the fairness report calls failing."""
+def failing(year: Year, *, n_resamples: int = 1000) -> tuple[str, ...]:
+    """What the fairness report calls failing; it resamples 1,000 times."""
     groups = tuple(Group(f"group={value}", year.group == value, 1) for value in (0, 1))
     found = judge_groups(
         year.event,
         year.risk,
         groups,
-        attributes=("group",),
+        known={"group": ("0", "1")},
         limits=GateLimits(),
         threshold=THRESHOLD,
-        n_resamples=200,
+        n_resamples=n_resamples,
     )
     return tuple(each.criterion for each in found if each.verdict == "fail")
 
@@ -159,7 +159,7 @@ def recommended(year: Year, *, seed: int = 0, limits: Monitoring | None = None, 
         importance=np.abs(WEIGHTS).tolist(),
         limits=limits or Monitoring(),
         plan=given.pop("plan", PLAN),
-        history=given.pop("history", History((), datetime(2026, 1, 1, tzinfo=UTC))),
+        history=given.pop("history", UpdateHistory((), datetime(2026, 1, 1, tzinfo=UTC))),
         alert=year.risk >= THRESHOLD,
         acted=year.acted,
         quality_alarms=year.alarms,
@@ -168,11 +168,11 @@ def recommended(year: Year, *, seed: int = 0, limits: Monitoring | None = None, 
     )
 
 
-def outcome_of(scenario: str, *, n: int, seed: int) -> str:
+def outcome_of(scenario: str, *, n: int, seed: int, n_resamples: int = 1000) -> str:
     """The recommendation for one simulated year: the action, with the rule where a person is asked."""
     make, _ = SCENARIOS[scenario]
     year = make(np.random.default_rng([seed, n]), n)
-    found = recommended(year, seed=seed, failing_groups=failing(year))
+    found = recommended(year, seed=seed, failing_groups=failing(year, n_resamples=n_resamples))
     return f"{found.action}: {found.rule}" if found.action == "ask" else found.action
 
 

@@ -1,49 +1,35 @@
-"""Everything that Dagster is told: the one place where assets, checks, jobs and resources meet."""
+"""What Dagster loads: every definition that stands in the folder ``defs``.
+
+Importing this module reads nothing; calling ``defs`` imports the folder, and lists the cohorts of the platform's
+catalogue as partitions (``defs.partitions``), once per process.
+"""
 
 from __future__ import annotations
 
 import warnings
+from functools import cache
+from pathlib import Path
 
 import dagster as dg
+
+import clinical_assets.defs
 
 # Partitioned checks and data versions per partition are what this platform stands on; their beta label is known.
 warnings.filterwarnings("ignore", category=dg.BetaWarning)
 warnings.filterwarnings("ignore", category=dg.PreviewWarning)
 
-from clinical_assets.assets import (  # noqa: E402
-    cohort_checks,
-    cohorts,
-    features,
-    micro_cohort_checks,
-    micro_cohort_studies,
-    micro_cohorts,
-    models,
-    monitoring,
-    monitoring_checks,
-    predictions,
-    release,
-    updates,
-)
-from clinical_assets.assets.resources import Platform  # noqa: E402
-from clinical_assets.assets.tracking import MlflowTracking  # noqa: E402
-from clinical_assets.automation.jobs import JOBS  # noqa: E402
-from clinical_assets.automation.schedules import SCHEDULES  # noqa: E402
-from clinical_assets.automation.sensors import SENSORS  # noqa: E402
 
-defs = dg.Definitions(
-    assets=[
-        *dg.load_assets_from_modules(
-            [cohorts, features, models, release, predictions, monitoring, updates, micro_cohorts, micro_cohort_studies]
-        ),
-        # Not made here, it only shows signatures; unless it is named, the graph does not know that it is partitioned.
-        release.approval,
-    ],
-    asset_checks=[*cohort_checks.CHECKS, *release.GATE_CHECKS, *monitoring_checks.CHECKS, *micro_cohort_checks.CHECKS],
-    jobs=JOBS,
-    schedules=SCHEDULES,
-    sensors=SENSORS,
-    resources={"platform": Platform(), "mlflow": MlflowTracking()},
-    # One process a run: steps hand tables over through the warehouse, and a process of its own would cost each step
-    # seconds of imports. Cohorts run side by side as runs.
-    executor=dg.in_process_executor,
-)
+@cache
+def load() -> dg.Definitions:
+    """Every definition of this code location; the same object at every call of a process.
+
+    Not ``load_from_defs_folder``, which asks for a pyproject.toml, and an installed package has none.
+    """
+    root = Path(__file__).resolve().parents[1]
+    return dg.ComponentTree(defs_module=clinical_assets.defs, project_root=root).build_defs()
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """The entry point of Dagster's tools."""
+    return load()

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 import yaml
 
-from assets_tests.team_cohorts import MARK, SUBJECTS, Team, listing
-from assets_tests.team_runs import BROKEN, EVENTLESS, KILLED, SOUND, SideBySide
+from assets_tests.worlds.team.cohorts import MARK, SUBJECTS, Team, listing
+from assets_tests.worlds.team.runs import BROKEN, EVENTLESS, KILLED, SOUND, SideBySide
 from clinical_assets.cli import context, main
+from clinical_assets.records.place import FILE
 
 REAL = "heart_disease"
 
@@ -41,8 +42,7 @@ class Shell:
         self._capfd, self.patch = capfd, patch
 
     def __call__(self, *arguments: str) -> Said:
-        context.settings.cache_clear()
-        context.catalogue.cache_clear()
+        context.workspace.cache_clear()
         self.patch.setattr(sys, "argv", ["clinical-assets", *arguments])
         self._capfd.readouterr()
         code: int | str | None = 0
@@ -69,7 +69,7 @@ class Shell:
 def team(side_by_side: SideBySide, tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     """The cohorts that were materialised, in a folder that these tests may change."""
     data = tmp_path_factory.mktemp("cli") / "data"
-    shutil.copytree(side_by_side.data, data)
+    shutil.copytree(side_by_side.data, data, ignore=shutil.ignore_patterns(FILE))
     # Pseudonym keys and the ledger's anchors lie apart; without them the ledger is not whole.
     shutil.copytree(side_by_side.data.with_name("data-keys"), data.with_name("data-keys"))
     return replace(side_by_side, data=data)
@@ -80,8 +80,7 @@ def shell(team: SideBySide, capfd: pytest.CaptureFixture[str]) -> Iterator[Shell
     """The command line on the team's cohorts."""
     with team.environment() as patch:
         yield Shell(capfd, patch)
-    context.settings.cache_clear()
-    context.catalogue.cache_clear()
+    context.workspace.cache_clear()
 
 
 class TestCohorts:
@@ -90,6 +89,8 @@ class TestCohorts:
         assert {SOUND, BROKEN, EVENTLESS, KILLED, REAL, "clinical_trial_dropout"} <= set(rows)
         sound = rows[SOUND]
         assert (sound["records"], sound["units"], sound["used"], sound["events"]) == ("synthetic", 60, 55, 20)
+        assert (sound["model"], sound["champion"], sound["waits_for"], sound["owner"]) == (None, None, [], "Ward Seven")
+        assert all(name == name.lower() and " " not in name for row in rows.values() for name in row)
         assert (rows[REAL]["records"], rows[REAL]["units"]) == ("real", None)
         told = shell("cohorts", "list").out
         assert SOUND in told
@@ -97,17 +98,29 @@ class TestCohorts:
 
     def test_one_wrong_description_does_not_hide_the_others(self, shell: Shell, tmp_path: Path) -> None:
         (tmp_path / "ward_wrong.yaml").write_text("name: ward_wrong\ntitel: Wrong\n")
+        (tmp_path / "docker-compose.yaml").write_text("services: {}\n")
+        (tmp_path / "families").mkdir()
+        (tmp_path / "families" / "site.yaml").write_text("name: ${name}\n")
+        (tmp_path / "families" / "site.csv").write_text("name,hospital\nsite_a,North\nsite_b\n,East\n")
         shell.patch.setenv("CLINICAL_ASSETS_CATALOGUE", str(tmp_path))
         rows = {row["cohort"]: row["error"] for row in shell("cohorts", "list", "--json").json()}
         assert "ward_wrong.yaml:2: titel: unknown key" in rows["ward_wrong"]
         assert rows[REAL] is None
         said = shell("cohorts", "list")
         assert REAL in said.out
-        assert "wrong ward_wrong: `clinical-assets cohorts check ward_wrong` says why." in said.err
+        assert "broken ward_wrong: `clinical-assets cohorts check ward_wrong` says why." in said.err
+        assert "site.csv:3: the line has 1 values" in rows["site_b"]
+        notes = " ".join(said.err.split())
+        assert "docker-compose.yaml is left out: 'docker-compose' cannot be the name of a cohort" in notes
+        assert "site.csv:4: the line names no cohort" in notes
+        states = {finding["text"]: finding["state"] for finding in shell("doctor", "--json").json()}
+        assert next(state for text, state in states.items() if "docker-compose" in text) == "warn"
+        assert next(state for text, state in states.items() if "site.csv:4" in text) == "fail"
+        assert next(state for text, state in states.items() if "site.csv:3" in text) == "fail"
 
     def test_show_tells_what_the_cohort_is_for_and_that_it_is_made_up(self, shell: Shell) -> None:
         told = shell("cohorts", "show", SOUND).out
-        for words in ("SYNTHETIC RECORDS", "One week after admission.", "height_m", "Nobody was ill."):
+        for words in ("SYNTHETIC RECORDS", "One week after admission.", "height_m", "It is made up."):
             assert words in told
         described = shell("cohorts", "show", SOUND, "--json").json()
         assert described["tables"]["subjects"]["columns"]["height_m"]["unit"] == "m"
@@ -116,10 +129,11 @@ class TestCohorts:
     def test_check_accepts_what_is_right_and_names_file_line_and_cure_of_what_is_not(
         self, shell: Shell, tmp_path: Path
     ) -> None:
-        assert shell("cohorts", "check", SOUND, REAL, "--json").json() == [
-            {"cohort": SOUND, "valid": True, "error": None},
-            {"cohort": REAL, "valid": True, "error": None},
-        ]
+        sound, real = shell("cohorts", "check", SOUND, REAL, "--json").json()
+        (note,) = sound.pop("notes")  # the ward's tiers are milder than its costs
+        assert "reaches to 0.5" in note
+        assert sound == {"cohort": SOUND, "valid": True, "error": None}
+        assert real == {"cohort": REAL, "valid": True, "error": None, "notes": []}
         wrong = Team("ward_wrong")
         wrong.description["tables"]["subjects"]["columns"]["height_m"]["uint"] = "m"
         path = wrong.write(tmp_path)

@@ -8,8 +8,10 @@ import duckdb
 import polars as pl
 import pytest
 
-from assets_tests.cohorts.shipped import Built, packaged, sdtm
-from clinical_assets.warehouse.sql_schema import create_validated_tables
+from assets_tests.worlds.tables.shipped import Built, packaged, sdtm
+from clinical_assets.warehouse.sql.schema import create_validated_tables
+
+pytestmark = pytest.mark.slow
 
 COHORT = "clinical_trial_dropout"
 LANDMARK = 28

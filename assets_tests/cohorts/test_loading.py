@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import string
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+import yaml
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from clinical_assets.cohorts.loading import dump_spec, json_schema, load_spec
+from assets_tests.worlds import descriptions
+from clinical_assets.cohorts.loading import json_schema, load_spec
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.errors import SpecError
+from clinical_assets.foundation.errors import SpecError
+from clinical_assets.modelling.search.kinds import KINDS
 
 Write = Callable[..., Path]
 
@@ -49,6 +53,20 @@ def test_every_problem_is_told_at_once(write_yaml: Write, minimal) -> None:
     assert "3 problems" in message
     assert "smallest value 120 above its largest 0" in message
     assert "owner: missing key" in message
+
+
+def test_many_missing_keys_are_one_skeleton_that_makes_a_right_description(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\nsubjct: patient_id\n", encoding="utf-8")
+    message = _refusal(path)
+    assert "13 keys are missing" in message
+    assert "mine.yaml:2: subjct: unknown key. Did you mean `subject`?" in message
+    head, _, rest = message.partition("own words:\n")
+    assert "missing key" not in head
+    skeleton = "".join(f"{line[4:]}\n" for line in rest.splitlines() if line.startswith("    "))
+    # Put into the file as it is shown, it is a description that loads.
+    path.write_text(f"name: mine\n{skeleton}", encoding="utf-8")
+    assert load_spec(path).name == "mine"
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -95,7 +113,7 @@ def test_a_file_named_otherwise_than_its_cohort_is_refused(write_yaml: Write, mi
         ),
         (lambda d: d["data"].update(kind="real"), None),
         (lambda d: d["decisions"]["tiers"][0].update(lower=0.1), "must start at 0"),
-        (lambda d: d["prediction"].update(index_date="subjects.age_years"), "is not a described date"),
+        (lambda d: d["prediction"].update(index_date="subjects.sex"), "is not a described date"),
     ],
 )
 def test_what_does_not_fit_together_is_refused(write_yaml: Write, minimal, change, said: str | None) -> None:
@@ -131,7 +149,7 @@ def test_an_event_table_must_say_when_its_rows_became_known(write_yaml: Write, m
 _texts = st.text(alphabet=string.ascii_letters + " :#'\"äß-{}[]&*!|>%@", min_size=1, max_size=30).filter(str.strip)
 
 
-@hypothesis_settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@hypothesis_settings(max_examples=60)
 @given(
     title=_texts,
     unit=st.none() | _texts,
@@ -144,17 +162,15 @@ _texts = st.text(alphabet=string.ascii_letters + " :#'\"äß-{}[]&*!|>%@", min_s
 def test_a_description_written_and_read_again_is_the_same(
     tmp_path: Path, title, unit, low, high, categories, missing, cost
 ) -> None:
-    from assets_tests.conftest import MINIMAL
-
-    value = {**MINIMAL, "title": title}
-    columns = {name: dict(column) for name, column in MINIMAL["tables"]["subjects"]["columns"].items()}
+    value = descriptions.minimal(title=title)
+    columns = value["tables"]["subjects"]["columns"]
     columns["age_years"] |= {"unit": unit, "range": [low, high], "missing": missing}
     columns["sex"] |= {"categories": categories}
-    value["tables"] = {"subjects": {**MINIMAL["tables"]["subjects"], "columns": columns}}
-    value["decisions"] = {**MINIMAL["decisions"], "costs": {**MINIMAL["decisions"]["costs"], "false_negative": cost}}
+    value["decisions"]["costs"]["false_negative"] = cost
     spec = CohortSpec.model_validate(value)
     path = tmp_path / "small_cohort.yaml"
-    path.write_text(dump_spec(spec), encoding="utf-8")
+    content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110), encoding="utf-8")
     assert load_spec(path) == spec
 
 
@@ -164,7 +180,7 @@ def test_the_schema_for_editors_accepts_every_shipped_description() -> None:
 
     from clinical_assets.cohorts.registry import SHIPPED
 
-    validator = jsonschema.Draft202012Validator(json_schema())
+    validator = jsonschema.Draft202012Validator(json_schema(list(KINDS)))
     for path in SHIPPED.glob("*.yaml"):
         problems = [
             f"{path.name}: {error.json_path}: {error.message}"
@@ -178,7 +194,59 @@ def test_the_committed_schema_is_the_one_that_the_models_make() -> None:
 
     from clinical_assets.cohorts.registry import SHIPPED
 
-    committed = json.loads((SHIPPED.parent / "cohort.schema.json").read_text(encoding="utf-8"))
-    assert committed == json_schema(), (
-        "write it again: clinical-assets cohorts schema clinical_assets/cohorts/cohort.schema.json"
+    committed = json.loads((SHIPPED / "cohort.schema.json").read_text(encoding="utf-8"))
+    assert committed == json_schema(list(KINDS)), (
+        "write it again: clinical-assets cohorts schema clinical_assets/cohorts/catalogue/cohort.schema.json"
     )
+
+
+def _with_column(minimal: dict[str, Any], **column: Any) -> dict[str, Any]:
+    minimal["tables"]["subjects"]["columns"]["answer"] = {"type": "string", "description": "A.", **column}
+    return minimal
+
+
+@pytest.mark.parametrize("given", ["[NO, YES]", "{NO: none, YES: some}", "[M, ~]"])
+def test_codes_that_yaml_takes_for_something_else_are_refused_with_the_cure(
+    write_yaml: Write, minimal: dict[str, Any], given: str
+) -> None:
+    message = _refusal(write_yaml(_with_column(minimal, categories=yaml.safe_load(given))))
+    assert "columns.answer: categories hold " in message
+    assert "put such a code in quotes" in message
+
+
+def test_missing_codes_that_yaml_takes_for_booleans_are_refused(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    assert "missing holds true or false" in _refusal(write_yaml(_with_column(minimal, missing=[False])))
+
+
+def test_codes_may_be_numbers_and_texts_are_compared_as_letters(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    apart = unicodedata.normalize("NFD", "männlich")
+    values = _with_column(minimal, categories={1: apart, 2: "weiblich"}, missing=[apart])
+    column = load_spec(write_yaml(values)).subjects.columns["answer"]
+    assert column.categories == {"1": "männlich", "2": "weiblich"}
+    assert column.missing == ("männlich",)
+
+
+def test_an_empty_list_of_codes_says_that_one_is_needed(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    minimal["disease"]["icd10"] = []
+    assert "disease.icd10" in (message := _refusal(write_yaml(minimal)))
+    assert "Give at least one." in message
+
+
+def test_a_unit_with_brackets_between_braces_is_explained(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    path = write_yaml(minimal)
+    path.write_text(path.read_text() + "x: {type: number, unit: m[IU]/L, description: D.}\n")
+    assert "Put a unit with brackets in quotes between braces, such as unit: 'm[IU]/L'." in _refusal(path)
+    path.write_text("name: small_cohort\n\ttitle: x\n")
+    assert "YAML takes no tabs" in _refusal(path)
+
+
+@pytest.mark.parametrize("zone", ["Berlin", "CET+1", "europe/berlin"])
+def test_a_zone_that_does_not_exist_is_refused(write_yaml: Write, minimal: dict[str, Any], zone: str) -> None:
+    assert "not a zone of the tz database" in _refusal(write_yaml({**minimal, "timezone": zone}))
+
+
+def test_a_description_without_a_zone_keeps_its_plain_form(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    plain = load_spec(write_yaml(minimal)).canonical()
+    assert "timezone" not in plain
+    zoned = CohortSpec.model_validate({**minimal, "timezone": "Europe/Berlin"}).canonical()
+    assert zoned == {**plain, "timezone": "Europe/Berlin"}

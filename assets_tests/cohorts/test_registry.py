@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 
+from clinical_assets.cohorts.paired.paired import paired_catalogue
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
-from clinical_assets.errors import SpecError
-from clinical_assets.settings import CATALOGUE, Settings
+from clinical_assets.foundation.errors import SpecError
+from clinical_assets.foundation.settings import CATALOGUE, Settings
 
 Write = Callable[..., Path]
 
@@ -72,8 +74,58 @@ def test_a_family_that_uses_a_column_its_table_lacks_is_refused(tmp_path, minima
 
 @pytest.mark.parametrize(
     ("table", "said"),
-    [("site\nliver\n", "no column `name`"), ("name,site\nliver_cancer\n", r"cancer\.csv:2"), ("", "no column `name`")],
+    [
+        ("site\nliver\n", "no column `name`"),
+        ("", "no column `name`"),
+        ("name,site\n,liver\n", r"cancer\.csv:2: the line names no cohort"),
+        ("name,site\nLiver-cancer,liver\n", r"cancer\.csv:2: 'Liver-cancer' cannot be the name"),
+        ('name,site\nlung,lung\n"liver,liver\n', r"cancer\.csv:3: not a readable CSV line"),
+    ],
 )
-def test_a_broken_table_of_members_is_refused_with_its_line(tmp_path, minimal, table: str, said: str) -> None:
-    with pytest.raises(SpecError, match=said):
-        _family(tmp_path, minimal, table).names()
+def test_a_line_that_names_no_cohort_is_noted_and_stops_no_other(tmp_path, minimal, table: str, said: str) -> None:
+    catalogue = _family(tmp_path, minimal, table)
+    assert "heart_disease" in catalogue.names()
+    (note,) = catalogue.notes
+    assert note.broken
+    assert re.search(said, note.text)
+    assert ("lung" in catalogue.names()) is ("lung,lung" in table)
+
+
+def test_a_short_line_breaks_its_own_cohort_alone(tmp_path, minimal) -> None:
+    catalogue = _family(tmp_path, minimal, "name,site,miss\nliver_cancer,liver,6\nlung_cancer\nskin_cancer,skin,7\n")
+    assert {"liver_cancer", "lung_cancer", "skin_cancer"} <= set(catalogue.names())
+    assert catalogue.spec("skin_cancer").title == "Cancer of the skin"
+    with pytest.raises(SpecError, match=r"cancer\.csv:3: the line has 1 values, the table 3 columns"):
+        catalogue.spec("lung_cancer")
+
+
+def test_a_cohort_that_one_folder_describes_twice_is_broken_and_the_places_are_named(
+    tmp_path, write_yaml: Write, minimal
+) -> None:
+    catalogue = _family(tmp_path, minimal, "name,site,miss\nliver,liver,6\nlung,lung,7\nliver,liver,8\n")
+    minimal["name"] = "lung"
+    write_yaml(minimal, folder=tmp_path)
+    with pytest.raises(SpecError, match=r"'liver' is described twice: in .*cancer\.csv:2 and in .*cancer\.csv:4"):
+        catalogue.spec("liver")
+    with pytest.raises(SpecError, match=r"'lung' is described twice: in .*lung\.yaml and in .*cancer\.csv:3"):
+        catalogue.spec("lung")
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yaml", ".#heart.yaml", "heart (copy).yaml", "Heart.yaml", "1.yaml"])
+def test_a_file_that_can_be_no_cohort_is_left_out_with_a_note(tmp_path, name: str) -> None:
+    (tmp_path / "paired").mkdir()
+    for path in (tmp_path / name, tmp_path / "paired" / name):
+        path.write_text("services: {}")
+    catalogue = Catalogue(folders=(tmp_path, SHIPPED))
+    micro = paired_catalogue(catalogue.folders)
+    assert [note.path for note in catalogue.notes] == [tmp_path / name]
+    assert [note.path for note in micro.notes] == [tmp_path / "paired" / name]
+    assert not any(note.broken for note in (*catalogue.notes, *micro.notes))
+    assert catalogue.names() == Catalogue(folders=(SHIPPED,)).names()
+    assert micro.names() == paired_catalogue((SHIPPED,)).names()
+
+
+def test_a_family_without_its_table_is_noted(tmp_path, minimal) -> None:
+    catalogue = _family(tmp_path, minimal, "")
+    (tmp_path / "families" / "cancer.csv").unlink()
+    assert "needs its table of members" in catalogue.notes[0].text

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 import polars as pl
 import pytest
 
-from assets_tests.cohorts.shipped import CATALOGUE, Built, packaged, sdtm
+from assets_tests.worlds.tables.shipped import CATALOGUE, Built, packaged, sdtm
+from clinical_assets.warehouse.sql.tests import run_tests
+
+pytestmark = pytest.mark.slow
 
 REAL = (
     "breast_cancer_diagnosis",
@@ -141,8 +144,8 @@ class TestDescription:
                 assert not measured or column.range or column.categories, column_name
 
     def test_models_compile_and_yield_what_they_should_before_there_is_data(self, name: str) -> None:
-        from clinical_assets.warehouse.features import check_models
-        from clinical_assets.warehouse.sql_project import SqlProject
+        from clinical_assets.warehouse.features.features import check_models
+        from clinical_assets.warehouse.sql.project import SqlProject
 
         spec = CATALOGUE.spec(name)
         project = SqlProject(CATALOGUE.sql_folders, spec)
@@ -174,7 +177,7 @@ class TestRecords:
         models: dict[str, None] = {}
         for root in (cohort.project.feature_model, cohort.project.outcome_model):
             models |= dict.fromkeys((*cohort.project.compile(root).refs, root))
-        results = [result for model in models for result in cohort.project.test(cohort.warehouse, model)]
+        results = [result for model in models for result in run_tests(cohort.project, cohort.warehouse, model)]
         assert len(results) >= 5
         assert [f"{r.model} {r.column} {r.detail}" for r in results if not r.passed and r.severity == "error"] == []
 
@@ -205,3 +208,11 @@ def test_missing_values_written_na_are_made_missing_and_counted(built: Callable[
     written = sum(cell == b"NA" for line in text.split(b"\r") for cell in line.split(b","))
     made = built("framingham_chd").validation.tables["subjects"].missing_made
     assert sum(made.values()) == written > 0
+
+
+def test_the_hospitals_of_the_heart_cohort_have_as_many_patients_as_their_original_files(
+    built: Callable[[str], Built],
+) -> None:
+    found = built("heart_disease").query("SELECT hospital, count(*) AS n FROM validated.subjects GROUP BY 1")
+    counts = dict(found.iter_rows())
+    assert counts == {"Cleveland": 303, "Hungary": 294, "Switzerland": 123, "VA Long Beach": 200}

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from assets_tests.governance.trained import Trained, train
-from assets_tests.modelling.served import Served
+from assets_tests.worlds.ward.served import Served
+from assets_tests.worlds.ward.trained import Trained, shared_ward
 
 
 @pytest.fixture(scope="session")
 def trained_ward(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """The cohort as it was trained; look, do not touch."""
-    return train(tmp_path_factory.mktemp("trained_ward"))
+    return shared_ward(tmp_path_factory)
 
 
 @pytest.fixture

@@ -7,15 +7,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from assets_tests.governance.trained import train
-from assets_tests.modelling.served import Served
+from assets_tests.worlds.ward.served import Served, watched_ward
 
 
 @pytest.fixture(scope="session")
 def watched_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Served, pl.DataFrame]:
     """A cohort whose model serves, and its matured records; look, do not touch."""
-    served = Served(train(tmp_path_factory.mktemp("trained_ward")), tmp_path_factory.mktemp("sent"))
-    return served, served.watched()
+    served = watched_ward(tmp_path_factory)
+    rows = served.matured()
+    assert rows is not None
+    return served, rows
 
 
 @pytest.fixture

@@ -7,14 +7,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from assets_tests.monitoring.made_reports import DIGEST, VERDICTS, keep_all, report
-from clinical_assets.cohorts.registry import Catalogue
+from assets_tests.worlds.year.reports import DIGEST, VERDICTS, drifted, keep_all, report
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.monitoring import kept_reports
-from clinical_assets.monitoring.pages import write_cohort_page, write_platform_page
-from clinical_assets.monitoring.signals import signal_of
-from clinical_assets.settings import Settings
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.monitoring import report_plots, report_store
+from clinical_assets.monitoring.pages import write_cohort_page
+from clinical_assets.monitoring.traffic_lights import signal_of
+from clinical_assets.reporting.formats import prose, words
 
 _VOID = {"meta", "img", "br", "link", "hr", "input"}
 
@@ -53,13 +54,13 @@ def test_every_report_stands_on_the_page_with_its_light(
     page = write_cohort_page(settings, small_spec, champion=DIGEST)
     text, found = page.read_text(encoding="utf-8"), outline(page)
     for name, verdicts in VERDICTS.items():
-        kept = kept_reports.latest(settings, small_spec.name, name)
+        kept = report_store.latest(settings, small_spec.name, name)
         assert kept is not None
         signal = signal_of(kept)
-        assert f'class="light {signal.colour}">{signal.word}<' in text
-        assert kept["summary"] in text
+        assert f'class="badge {signal.colour}">{signal.word}<' in text
+        assert prose(kept.summary) in text
         assert name in found.ids
-        assert verdicts[number % len(verdicts)] == kept["verdict"]
+        assert verdicts[number % len(verdicts)] == kept.verdict
     assert "SYNTHETIC" in text
     assert all(each.startswith(("#", "data:image/png;base64,", "../index.html")) for each in found.addresses)
     assert {each[1:] for each in found.addresses if each.startswith("#")} <= found.ids
@@ -67,10 +68,77 @@ def test_every_report_stands_on_the_page_with_its_light(
 
 
 def test_a_recommendation_shows_its_rule_and_evidence(small_spec: CohortSpec, settings: Settings) -> None:
-    kept_reports.keep(settings, small_spec.name, "update_recommendation", report("update_recommendation", "refit"))
+    report_store.keep(settings, small_spec.name, "update_recommendation", report("update_recommendation", "refit"))
     text = write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
-    for words in ("rule that decided", "closed test", "p = 7.8e-10", "auroc gain cross validated", "sha256:0c0c"):
-        assert words in text
+    for shown in ("rule that decided", "closed test", "p = 7.8e-10", "AUROC gain cross validated", "sha256:0c0c"):
+        assert shown in text
+
+
+def test_groups_have_their_labels_in_summary_table_evidence_and_news(
+    small_spec: CohortSpec, settings: Settings
+) -> None:
+    plain = small_spec.model_dump(mode="json", by_alias=True)
+    plain["tables"]["subjects"]["columns"]["sex"]["categories"] = {"f": "Woman", "m": "Man"}
+    spec = CohortSpec.model_validate(plain)
+    keep_all(settings, spec.name, number=0, history=1)
+    found = report("fairness_report", "fail") | {"summary": "1 fails. Failing: tpr_difference[sex=f]."}
+    report_store.keep(settings, spec.name, "fairness_report", found)
+    text = write_cohort_page(settings, spec, champion=DIGEST).read_text(encoding="utf-8")
+    assert re.search(r"Failing: [\w ]+\[sex=f: Woman\]", text)
+    assert not re.findall(r"sex=f(?!: Woman)", text)
+    assert text.count("sex=f: Woman") >= 4
+
+
+def test_prose_has_no_code_names(small_spec: CohortSpec, settings: Settings) -> None:
+    keep_all(settings, small_spec.name, number=1, history=2)
+    page = write_cohort_page(settings, small_spec, champion=DIGEST)
+    visible = re.sub(
+        r"<style>.*?</style>|<code>.*?</code>|<[^>]+>", " ", page.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    assert not re.findall(r"\b[a-z]+_[a-z_]+\b", visible)
+    assert "age (years)" in visible
+    assert "AUROC" in visible
+
+
+def test_what_drifts_is_drawn_and_named_as_news(small_spec: CohortSpec, settings: Settings) -> None:
+    report_store.keep(settings, small_spec.name, "drift_report", report("drift_report", "stable"))
+    report_store.keep(settings, small_spec.name, "data_quality_report", report("data_quality_report", "sound"))
+    first = write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
+    assert "Made for the first time: Data quality, Drift." in first
+    assert "<svg" not in first
+    report_store.keep(settings, small_spec.name, "drift_report", report("drift_report", "drift"))
+    report_store.keep(settings, small_spec.name, "data_quality_report", report("data_quality_report", "sound"))
+    then = write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
+    drawn = drifted(0.6).drifted
+    assert "Drift: was stable, is drift; newly drifting: " in then
+    assert "Unchanged: Data quality (sound)." in then
+    for name in drawn:
+        assert f'aria-label="Shares of {words(name)}' in then
+    report_store.keep(settings, small_spec.name, "drift_report", report("drift_report", "stable"))
+    last = write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
+    assert "was drift, is stable; drifting no longer: age (years)" in last
+
+
+def test_a_quiet_year_is_drawn_flat(
+    small_spec: CohortSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: dict[str, tuple[float, float]] = {}
+    whole = report_plots.png
+
+    def looked_at(figure: Figure) -> bytes:
+        limits.update({axes.get_title(loc="left"): axes.get_ylim() for axes in figure.axes})
+        return whole(figure)
+
+    monkeypatch.setattr(report_plots, "png", looked_at)
+    for past in range(3):
+        content = report("drift_report", "stable", number=0)
+        report_store.keep(
+            settings, small_spec.name, "drift_report", {**content, "metrics": {"psi_max": 0.01 + past / 1e3}}
+        )
+    write_cohort_page(settings, small_spec, champion=DIGEST)
+    low, high = limits["largest PSI of a feature"]
+    assert low <= 0
+    assert high >= 0.4
 
 
 def test_a_report_about_an_earlier_champion_says_so(small_spec: CohortSpec, settings: Settings) -> None:
@@ -84,32 +152,22 @@ def test_without_reports_the_page_says_that_nothing_was_judged(small_spec: Cohor
     text = page.read_text(encoding="utf-8")
     outline(page)
     assert "No champion yet" in text
-    assert text.count(">no report<") == len(VERDICTS)
-    assert 'class="light green"' not in text
+    assert text.count(">no report<") == len(report_store.NAMES)
+    assert 'class="badge green"' not in text
 
 
 def test_text_from_records_cannot_become_markup(small_spec: CohortSpec, settings: Settings) -> None:
     content = {**report("drift_report", "drift"), "summary": "<script>alert(1)</script>"}
-    kept_reports.keep(settings, small_spec.name, "drift_report", content)
+    report_store.keep(settings, small_spec.name, "drift_report", content)
     assert "<script" not in write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
 
 
+def _judged(verdict: str) -> report_store.StoredReport:
+    return report_store.StoredReport(made_at="now", verdict=verdict, summary="-", bundle_digest=DIGEST)
+
+
 def test_a_verdict_that_nobody_thought_of_is_red() -> None:
-    assert signal_of({"verdict": "odd"}).colour == "red"
+    assert signal_of(_judged("odd")).colour == "red"
     assert signal_of(None).colour == "grey"
     for verdict in ("insufficient", "wait"):
-        assert signal_of({"verdict": verdict}).colour == "grey"
-
-
-def test_the_platform_page_lists_every_cohort_with_a_light_a_report(settings: Settings) -> None:
-    catalogue = Catalogue.from_settings(settings)
-    names = catalogue.names()
-    for number, name in enumerate(names[:3]):
-        keep_all(settings, name, number=number)
-        write_cohort_page(settings, catalogue.spec(name), champion=DIGEST)
-    page = write_platform_page(settings, catalogue, since={names[0]: "2026-05-01T10:00:00+00:00"})
-    text, found = page.read_text(encoding="utf-8"), outline(page)
-    assert len(re.findall(r'<span class="light', text)) == len(names) * len(VERDICTS)
-    assert found.addresses == [f"{name}/index.html" for name in names[:3]]
-    assert all((page.parent / each).exists() for each in found.addresses)
-    assert "2026-05-01" in text
+        assert signal_of(_judged(verdict)).colour == "grey"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from assets_tests.modelling.served import Row, Served, new_patients
+from assets_tests.worlds.ward.served import Row, Served, new_patients
 from clinical_assets.monitoring.quality import FALSE_ALARM, QualityReport, column_questions, quality_report
 from clinical_assets.monitoring.windows import newest_batches
 
@@ -88,7 +88,7 @@ def report(served: Served, batch: str | None = None) -> QualityReport:
     if batch is not None:
         served.score(batch)
     with served.warehouse.reader() as connection:
-        window = newest_batches(connection, bundle_digest=served.bundle.digest, at_least=1)
+        window = newest_batches(connection, served.spec, bundle_digest=served.bundle.digest, at_least=1)
         assert window is not None
         found = quality_report(connection, served.spec, served.bundle, window)
     json.dumps(found.to_json(), allow_nan=False)

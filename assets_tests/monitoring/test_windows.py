@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from assets_tests.modelling.served import Served, new_patients
+from assets_tests.worlds.ward.served import Served, new_patients
+from clinical_assets.monitoring.performance.label_free import label_free_report
 from clinical_assets.monitoring.windows import drift_relation, newest_batches
 
 
@@ -17,7 +18,7 @@ def test_as_many_of_the_newest_batches_as_are_needed(served: Served) -> None:
         served.score(batch)
     with served.warehouse.reader() as connection:
         windows = {
-            least: newest_batches(connection, bundle_digest=served.bundle.digest, at_least=least)
+            least: newest_batches(connection, served.spec, bundle_digest=served.bundle.digest, at_least=least)
             for least in (1, 20, 21, 51, 10_000)
         }
     found = {least: (window.batches, window.rows) for least, window in windows.items() if window is not None}
@@ -29,15 +30,15 @@ def test_as_many_of_the_newest_batches_as_are_needed(served: Served) -> None:
 
 def test_a_model_that_scored_nothing_has_no_window(served: Served) -> None:
     with served.warehouse.reader() as connection:
-        assert newest_batches(connection, bundle_digest="sha256:none", at_least=1) is None
+        assert newest_batches(connection, served.spec, bundle_digest="sha256:none", at_least=1) is None
 
 
 def test_drift_looks_at_every_record_of_the_window_once(served: Served) -> None:
     with served.warehouse.reader() as connection:
-        window = newest_batches(connection, bundle_digest=served.bundle.digest, at_least=1)
+        window = newest_batches(connection, served.spec, bundle_digest=served.bundle.digest, at_least=1)
         assert window is not None
         relation = drift_relation(
-            served.spec, window, bundle_digest=served.bundle.digest, features=served.bundle.feature_columns
+            connection, served.spec, window, bundle_digest=served.bundle.digest, features=served.bundle.feature_columns
         )
         rows = connection.execute(f"SELECT * FROM {relation}").pl()
     assert rows.columns == [*served.bundle.feature_columns, "risk"]
@@ -48,6 +49,41 @@ def test_matured_records_have_score_outcome_features_and_groups_once(served: Ser
     wanted = {"patient_id", "batch", "risk", "is_alert", "outcome", "known_at", "shown", "acted", "protected_sex"}
     assert {*wanted, *served.bundle.feature_columns} <= set(matured.columns)
     assert matured.height == matured["patient_id"].n_unique() == 400
+
+
+def test_a_unit_that_is_delivered_again_is_no_new_evidence(served: Served) -> None:
+    subjects, visits = new_patients(40, seed=1)
+    for name, rows in (("one", subjects), ("two", [{**row, "age_years": 90} for row in subjects])):
+        served.score(served.receive(rows, visits, name=name))
+    with served.warehouse.reader() as connection:
+        window = newest_batches(connection, served.spec, bundle_digest=served.bundle.digest, at_least=41)
+        assert window is not None
+        # Forty units and the four hundred before them; the first delivery of the forty adds nothing.
+        assert (len(window.batches), window.rows) == (3, 440)
+        names = served.bundle.feature_columns
+        relation = drift_relation(connection, served.spec, window, bundle_digest=served.bundle.digest, features=names)
+        rows = connection.execute(f"SELECT * FROM {relation}").pl()
+        expected = label_free_report(connection, served.spec, served.bundle)
+    assert rows.height == 440
+    assert rows.filter(pl.col("age_years") == 90).height >= 40
+    assert expected is not None
+    assert expected.n == 440
+
+
+def test_a_score_made_after_the_outcome_does_not_replace_the_one_that_was_served(served: Served) -> None:
+    subjects, visits = new_patients(30, seed=9)
+    told = [{"patient_id": row["patient_id"], "died": row["died"]} for row in subjects]
+    served.score(served.receive(subjects, visits, name="before"))
+    served.outcomes(told)
+    before = served.matured()
+    later = [{**row, "age_years": 17 if row["age_years"] > 60 else 99} for row in subjects]
+    served.score(served.receive(later, visits, name="after"))
+    # Neither does the same outcome, sent once more, make the later record an earlier one.
+    served.outcomes(told, name="again.csv")
+    after = served.matured()
+    assert before is not None
+    assert after is not None
+    assert before.equals(after)
 
 
 def test_of_a_unit_that_came_twice_the_newest_score_counts(served: Served) -> None:
@@ -62,7 +98,7 @@ def test_of_a_unit_that_came_twice_the_newest_score_counts(served: Served) -> No
 
 
 def test_patients_whom_the_model_was_made_from_are_not_its_performance(served: Served) -> None:
-    from assets_tests.governance.trained import made_records
+    from assets_tests.worlds.ward.trained import made_records
 
     subjects, visits = made_records(50)
     served.score(served.receive(subjects, visits, name="old"))

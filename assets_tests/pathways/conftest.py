@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from clinical_assets.pathways.designs import StudyData, study_data
-from clinical_assets.pathways.scores import PathwayScores, score_subjects
-from clinical_assets.pathways.synthetic import CASE, SyntheticCohort, synthetic_paired_cohort
+from clinical_assets.pathways.expression.synthetic import CASE, SyntheticCohort, synthetic_paired_cohort
+from clinical_assets.pathways.scores.scores import PathwayScores, score_subjects
+from clinical_assets.pathways.study.designs import StudyData, study_data
 
 
 @pytest.fixture(scope="session")

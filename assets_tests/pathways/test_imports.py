@@ -8,9 +8,10 @@ import sys
 CODE = """
 import importlib, pkgutil, sys
 import clinical_assets.pathways as room
-for module in pkgutil.iter_modules(room.__path__):
-    if module.name != "kernel":
-        importlib.import_module(f"clinical_assets.pathways.{module.name}")
+for module in pkgutil.walk_packages(room.__path__, "clinical_assets.pathways."):
+    # The kernel is compiled when it is imported; inputs are read by the readers of all tables, with their engine.
+    if not module.name.endswith(".kernel") and ".inputs" not in module.name:
+        importlib.import_module(module.name)
 heavy = "numba scipy sklearn pandas polars matplotlib rdata anndata dagster duckdb mlflow".split()
 print(*(name for name in heavy if name in sys.modules))
 """

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from assets_tests.postgres import postgres_server as postgres_server
-from assets_tests.postgres import postgres_url as postgres_url
+from assets_tests.worlds.machine.postgres import postgres_server as postgres_server
+from assets_tests.worlds.machine.postgres import postgres_url as postgres_url
+from clinical_assets.foundation.settings import Settings
 from clinical_assets.records import schema
 from clinical_assets.records.database import FILE, RecordsDatabase
-from clinical_assets.records.ledger import Ledger
-from clinical_assets.settings import Settings
+from clinical_assets.records.ledger.ledger import Ledger
 
 Tamper = Callable[..., None]
 

@@ -9,9 +9,9 @@ import pwd
 
 import pytest
 
+from clinical_assets.foundation.settings import Settings
 from clinical_assets.records import clock
 from clinical_assets.records.actors import current_actor
-from clinical_assets.settings import Settings
 
 
 def test_the_settings_name_the_actor_before_the_operating_system_does(settings: Settings) -> None:

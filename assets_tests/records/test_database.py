@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from assets_tests.warehouse.processes import child
+from assets_tests.worlds.machine.processes import child
+from clinical_assets.foundation.settings import DATA, RECORDS_URI, Settings
 from clinical_assets.records import guards, schema
 from clinical_assets.records.database import FILE, RecordsDatabase, transaction_of
-from clinical_assets.records.ledger import Ledger
-from clinical_assets.records.refusals import RecordsError
-from clinical_assets.settings import DATA, RECORDS_URI, Settings
+from clinical_assets.records.errors import RecordsError
+from clinical_assets.records.ledger.ledger import Ledger
 
 
 def _insert(connection: sa.Connection, login: str) -> None:
@@ -160,16 +160,17 @@ def test_guards_that_are_gone_are_made_again_and_told(
 
 def test_a_database_of_a_newer_version_is_left_alone(records: RecordsDatabase) -> None:
     with records.write() as connection:
-        connection.execute(guards.version.insert().values(version=99, made_at="later"))
+        connection.execute(schema.version.insert().values(version=99, made_at="later"))
     with pytest.raises(RecordsError, match="version 99"):
         Ledger(RecordsDatabase(records.settings)).append("login", actor="ann")
 
 
+@pytest.mark.slow
 def test_several_processes_may_be_the_first(records: RecordsDatabase) -> None:
     environment = {DATA: str(records.settings.data), RECORDS_URI: records.settings.records_uri or ""}
     script = """
 from clinical_assets.records.database import RecordsDatabase
-from clinical_assets.records.ledger import Ledger
+from clinical_assets.records.ledger.ledger import Ledger
 reached_and_wait("ready")
 Ledger(RecordsDatabase(settings)).append("login", actor="ann")
 """
@@ -279,3 +280,22 @@ def test_sqlite_can_be_named_by_an_address(settings: Settings, tmp_path: Path) -
 def test_a_connection_of_another_kind_is_refused(records: RecordsDatabase) -> None:
     with records.read() as connection, pytest.raises(RecordsError, match="outside a writing transaction"):
         Ledger(records).append("login", actor="ann", connection=connection)
+
+
+def test_a_schema_whose_text_was_damaged_is_named_with_its_cure(settings: Settings) -> None:
+    records = RecordsDatabase(settings)
+    assert _logins(records) == []
+    path = settings.records / FILE
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    content = path.read_bytes()
+    for whole, damaged in (
+        (b"tablepeoplepeople", b"tablep\xc9oplepeople"),
+        (b"CREATE TABLE people", b"CREATE TXBLE people"),
+    ):
+        assert whole in content
+        content = content.replace(whole, damaged)
+    path.write_bytes(content)
+    with pytest.raises(RecordsError, match="malformed") as refused:
+        _logins(RecordsDatabase(settings))
+    assert "backup" in str(refused.value.cure)

@@ -10,11 +10,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from assets_tests.postgres import postgres_server as postgres_server
-from assets_tests.postgres import postgres_url as postgres_url
+from assets_tests.worlds.machine.postgres import postgres_server as postgres_server
+from assets_tests.worlds.machine.postgres import postgres_url as postgres_url
 from clinical_assets.cohorts.tables import Table
-from clinical_assets.settings import Settings
-from clinical_assets.sources.opening import SourceFile, open_source
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.sources.source_reader import SourceFile, open_source
 
 
 def make_table(**source: Any) -> Table:

@@ -7,17 +7,17 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
 import pytest
 
 from assets_tests.sources.conftest import make_table
-from clinical_assets.errors import SourceError
-from clinical_assets.settings import Settings
-from clinical_assets.sources import files
+from clinical_assets.foundation.errors import SourceError
+from clinical_assets.foundation.settings import Settings
 from clinical_assets.sources.files import Found, find_files, fingerprint, workspace
-from clinical_assets.sources.opening import open_source
+from clinical_assets.sources.source_reader import open_source
 
 
 def age(path: Path, seconds: float = 3600) -> None:
@@ -56,17 +56,15 @@ def test_a_replaced_file_with_the_same_content_is_no_change(tmp_path: Path) -> N
     mark.verify()
 
 
-def test_an_old_file_that_was_left_alone_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_file_that_was_left_alone_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "x.csv"
     path.write_bytes(b"id\n1\n")
-    monkeypatch.setattr(files, "_RECENT_NS", 0)
     mark = fingerprint(Found("x.csv", path))
-
-    def never(_: Path) -> str:
-        raise AssertionError("the file was read again")
-
-    monkeypatch.setattr(files, "_sha256", never)
-    mark.verify()
+    # Reading it would find another digest.
+    wrong = replace(mark, file=replace(mark.file, sha256="0" * 64))
+    with pytest.raises(SourceError, match="changed"):
+        wrong.verify()
+    replace(wrong, taken_ns=mark.taken_ns + 60_000_000_000).verify()
 
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from clinical_assets.settings import Settings
+from clinical_assets.foundation.settings import DATA, INBOX_FOLDER_SETTLED, INBOX_SETTLED, Settings
 from clinical_assets.sources import inbox
 
 LATER = 60.0
@@ -33,17 +33,40 @@ def test_a_settled_data_file_is_complete(settings: Settings, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [".a.csv", "_a.csv", "a.csv.part", "a.csv.tmp", "a.txt", "a.xlsx", "done/a.csv", "refused/a.csv"]
+    "name",
+    [".a.csv", "_a.csv", "~$a.xlsx", "a.csv.part", "a.csv.tmp", "Thumbs.db", "done/a.csv", "refused/a.csv", "b/x.part"],
 )
-def test_unfinished_hidden_foreign_and_handled_files_are_not(settings: Settings, name: str) -> None:
+def test_unfinished_hidden_and_handled_files_are_not(settings: Settings, name: str) -> None:
     put(settings, name)
     assert names(settings) == []
     assert inbox.pending(settings, now=time.time() + LATER) == {}
 
 
+@pytest.mark.parametrize("name", ["a.txt", "a.sas7bdat", "outcomes/o.zst", "README", "batch/a.docx"])
+def test_what_no_reader_is_for_is_no_secret_once_it_was_left_alone(settings: Settings, name: str) -> None:
+    put(settings, name)
+    assert names(settings, after=1.0) == []
+    (found,) = inbox.complete(settings, "ward", now=time.time() + LATER)
+    assert (found.kind, found.path.name) == ("unknown", name.split("/")[-1] if name[0] != "b" else "batch")
+    assert inbox.pending(settings, now=time.time() + LATER)["ward"].files == 1
+
+
 def test_a_file_that_was_just_written_to_waits(settings: Settings) -> None:
     put(settings, "a.csv")
     assert names(settings, after=1.0) == []
+
+
+def test_how_long_a_file_and_a_folder_must_be_left_alone_are_settings(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(settings, "a.csv")
+    put(settings, "batch/subjects.csv")
+    assert names(settings) == ["a.csv", "batch"]
+    monkeypatch.setenv(DATA, str(settings.data))
+    monkeypatch.setenv(INBOX_SETTLED, "90")
+    assert names(Settings.from_environment()) == ["batch"]
+    monkeypatch.setenv(INBOX_FOLDER_SETTLED, "90")
+    assert names(Settings.from_environment()) == []
 
 
 def test_a_kept_time_of_the_future_keeps_no_file_waiting(settings: Settings) -> None:
@@ -106,15 +129,14 @@ def test_without_an_inbox_nothing_waits(settings: Settings) -> None:
 def test_a_file_that_vanishes_while_looking_is_passed_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     put(settings, "a.csv")
     gone = put(settings, "b.csv")
-    is_data = inbox._is_data
+    is_candidate = inbox.is_candidate
 
-    def taken(entry: object) -> bool:
-        found = is_data(entry)  # type: ignore[arg-type]
+    def taken(name: str) -> bool:
         gone.unlink(missing_ok=True)
-        return found
+        return is_candidate(name)
 
-    monkeypatch.setattr(inbox, "_is_data", taken)
-    assert set(names(settings)) <= {"a.csv"}
+    monkeypatch.setattr(inbox, "is_candidate", taken)
+    assert names(settings) == ["a.csv"]
 
 
 def test_a_name_that_lies_in_done_already_gets_a_number(settings: Settings) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from assets_tests.sources.conftest import Load
-from clinical_assets.errors import SourceError
+from clinical_assets.foundation.errors import SourceError
 from clinical_assets.sources.packaged import find_packaged
 
 

@@ -8,20 +8,13 @@ import numpy as np
 import pytest
 
 import clinical_assets.statistics as room
-from clinical_assets.errors import ClinicalAssetsError, InsufficientData
-from clinical_assets.statistics import (
-    calibration,
-    classification,
-    cost_curve,
-    discrimination,
-    net_benefit,
-    smooth_calibration,
-    updating,
-)
+from assets_tests.worlds.tables.outcomes import risks
+from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
+from clinical_assets.statistics.calibration import calibration, smooth_calibration, updating
+from clinical_assets.statistics.calibration.logistic import logit
+from clinical_assets.statistics.decisions import cost_curve, net_benefit
+from clinical_assets.statistics.discrimination import classification, discrimination
 from clinical_assets.statistics.inputs import InvalidArray, as_codes, as_vector, binary_sample
-from clinical_assets.statistics.logistic import logit
-
-from .simulated import risks
 
 Y, P = risks(60, seed=3)
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from clinical_assets.errors import InsufficientData
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.statistics.calibration.logistic import expit, logit
 from clinical_assets.statistics.inputs import InvalidArray
-from clinical_assets.statistics.logistic import expit, logit
 from clinical_assets.statistics.sample_size import (
     development_sample_size,
     events_per_parameter,

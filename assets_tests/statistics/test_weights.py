@@ -7,19 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clinical_assets.statistics import (
-    calibration,
-    classification,
-    cost_curve,
-    discrimination,
-    multiclass,
-    net_benefit,
-    smooth_calibration,
-    updating,
-)
-from clinical_assets.statistics.logistic import logit
-
-from .simulated import repeated, risks, weighted_risks
+from assets_tests.worlds.tables.outcomes import repeated, risks, weighted_risks
+from clinical_assets.statistics.calibration import calibration, smooth_calibration, updating
+from clinical_assets.statistics.calibration.logistic import logit
+from clinical_assets.statistics.decisions import cost_curve, net_benefit
+from clinical_assets.statistics.discrimination import classification, discrimination, multiclass
 
 MEASURES: dict[str, Callable[..., Any]] = {
     "auroc": discrimination.auroc,

@@ -1,40 +1,38 @@
-"""What every command needs: settings, catalogue, and one cohort's parts."""
+"""What every command needs: the installation, and one cohort of it."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.registry import Catalogue
-from clinical_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from clinical_assets.warehouse.sql_project import SqlProject
-    from clinical_assets.warehouse.store import Warehouse
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.workspace import CohortHandle, Workspace
 
 
 @cache
+def workspace() -> Workspace:
+    """The installation as the environment described it when the command started."""
+    return Workspace.from_environment()
+
+
 def settings() -> Settings:
-    """The environment as it was when the command started."""
-    return Settings.from_environment()
+    """Its folders and limits."""
+    return workspace().settings
 
 
-@cache
 def catalogue() -> Catalogue:
-    """All cohorts this installation knows."""
-    return Catalogue.from_settings(settings())
+    """All cohorts that it knows."""
+    return workspace().catalogue
 
 
-def warehouse(cohort: str) -> Warehouse:
-    """The DuckDB file of a known cohort."""
-    from clinical_assets.warehouse.store import Warehouse
+def cohort(name: str) -> CohortHandle:
+    """A known cohort.
 
-    catalogue().entry(cohort)
-    return Warehouse(cohort, settings())
-
-
-def sql(cohort: str) -> SqlProject:
-    """The SQL models as a cohort sees them."""
-    from clinical_assets.warehouse.sql_project import SqlProject
-
-    return SqlProject(catalogue().sql_folders, catalogue().spec(cohort))
+    Raises
+    ------
+    ClinicalAssetsError
+        When no cohort has this name; names the nearest.
+    """
+    handle = workspace().cohort(name)
+    handle.entry  # noqa: B018 - a name that nobody knows is refused at once
+    return handle

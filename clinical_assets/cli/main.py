@@ -8,58 +8,136 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib import metadata
 from typing import Annotated
 
 import typer
 
-from clinical_assets.cli import approvals, audit, cohorts, doctor, people, sql, warehouse
-from clinical_assets.cli.batches import batches
-from clinical_assets.cli.dossier import dossier
-from clinical_assets.cli.gates import gates
-from clinical_assets.cli.materialize import materialize
-from clinical_assets.cli.metrics import metrics
-from clinical_assets.cli.output import err
-from clinical_assets.cli.privacy import deidentify, erase, pseudonyms
-from clinical_assets.cli.results import results
-from clinical_assets.errors import ClinicalAssetsError
+from clinical_assets.cli.lazy import CommandEntry, lazy_group
+from clinical_assets.cli.output import err, out
+from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.settings import private_umask
+
+_CLI = "clinical_assets.cli"
+COMMANDS = {
+    "cohorts": CommandEntry(
+        f"{_CLI}.data.cohorts:app", "What is described, what is there, what is wrong: list, show, check."
+    ),
+    "sql": CommandEntry(f"{_CLI}.data.sql:app", "SQL models of a cohort: list, render, run, test, lineage."),
+    "warehouse": CommandEntry(f"{_CLI}.data.warehouse:app", "A cohort's DuckDB file: tables, query, restore, encrypt."),
+    "materialize": CommandEntry(
+        f"{_CLI}.operations.materialize:materialize",
+        "Materialise cohorts: each is an ordinary Dagster run, seen in the UI.",
+    ),
+    "results": CommandEntry(
+        f"{_CLI}.operations.results:results",
+        "Candidates, performance with intervals, threshold, costs, findings of the newest training.",
+    ),
+    "batches": CommandEntry(
+        f"{_CLI}.data.batches:batches",
+        "List the batches of a cohort, or take one back: its records and scores go, no report or refit sees them "
+        "again.",
+    ),
+    "studies": CommandEntry(
+        f"{_CLI}.data.studies:app",
+        "Studies of micro-cohorts over all runs: list, show, compare, restore their inputs, models that score.",
+    ),
+    "gates": CommandEntry(
+        f"{_CLI}.release.gates:gates",
+        "Verdicts on the newest model, as they were stored: first what needs a person; what passed is only counted.",
+    ),
+    "people": CommandEntry(
+        f"{_CLI}.release.people:app", "Who may sign, and as what: add, list, password, roles, deactivate, review."
+    ),
+    "audit": CommandEntry(f"{_CLI}.release.audit:app", "Who did what, in one chain: show, verify, witness, export."),
+    "records": CommandEntry(f"{_CLI}.records:app", "The database of records: upgrade."),
+    "dossier": CommandEntry(
+        f"{_CLI}.release.dossier:dossier",
+        "Write the release dossier of the newest model, and print its place and the digest that is signed.",
+    ),
+    "review": CommandEntry(
+        f"{_CLI}.release.approvals:review",
+        "What would be signed: dossier, gates, signatures, and what still stands against a release.",
+    ),
+    "approve": CommandEntry(
+        f"{_CLI}.release.approvals:approve", "Sign for the release of the newest model; the password is asked for."
+    ),
+    "reject": CommandEntry(
+        f"{_CLI}.release.approvals:reject",
+        "Sign against the release; it blocks until another dossier is made or the signer withdraws it.",
+    ),
+    "waive": CommandEntry(
+        f"{_CLI}.release.approvals:waive",
+        "Answer for releasing a model although criteria are `insufficient`; what failed is not waived.",
+    ),
+    "promote": CommandEntry(
+        f"{_CLI}.release.approvals:promote", "Make the newest model champion, if nothing stands against it."
+    ),
+    "rollback": CommandEntry(
+        f"{_CLI}.release.approvals:rollback",
+        "Go back to the champion before this one, at once; whoever is on duty signs, the password is asked for.",
+    ),
+    "retire": CommandEntry(
+        f"{_CLI}.release.approvals:retire",
+        "Take the champion out of service, at once: nothing is scored until another model is signed and promoted.",
+    ),
+    "champion": CommandEntry(
+        f"{_CLI}.release.approvals:champion",
+        "What serves the cohort; a change whose process was killed is finished or undone first.",
+    ),
+    "erase": CommandEntry(
+        f"{_CLI}.data.privacy:erase",
+        "Erase a subject from tables, snapshots, scores and logs; destroy its key; list models to train again.",
+    ),
+    "deidentify": CommandEntry(
+        f"{_CLI}.data.privacy:deidentify",
+        "Look for the 18 kinds of identifiers of HIPAA Safe Harbor in tables, and for known identifiers in logs.",
+    ),
+    "pseudonyms": CommandEntry(
+        f"{_CLI}.data.privacy:pseudonyms", "Keys behind the names of subjects in ledger and scores: rotate."
+    ),
+    "serve": CommandEntry(
+        f"{_CLI}.operations.serve:serve",
+        "Serve predictions over HTTP until Ctrl-C: champions answer, and every answer is on disk before it leaves.",
+    ),
+    "keys": CommandEntry(
+        f"{_CLI}.operations.keys:app", "Keys of callers of the prediction API: new, list, rotate, revoke."
+    ),
+    "predictions": CommandEntry(f"{_CLI}.data.predictions:app", "The log of the prediction API: export, verify."),
+    "metrics": CommandEntry(
+        f"{_CLI}.operations.metrics:metrics",
+        "Serve metrics at http://HOST:PORT/metrics until Ctrl-C: volume, drift, calibration, gates, freshness, runs.",
+    ),
+    "doctor": CommandEntry(
+        f"{_CLI}.operations.doctor:doctor",
+        "Look at Python, packages, data folder, catalogue, encryption, keys, audit ledger and the Dagster instance.",
+    ),
+}
 
 app = typer.Typer(
+    cls=lazy_group(COMMANDS),
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Governed clinical risk models as Dagster assets. State lives in CLINICAL_ASSETS_DATA (default ./data).",
     epilog="First steps: clinical-assets cohorts list, then clinical-assets materialize heart_disease.",
 )
-app.add_typer(cohorts.app, name="cohorts", help="What is described, what is there, what is wrong: list, show, check.")
-app.add_typer(sql.app, name="sql", help="SQL models of a cohort: list, render, run, test, lineage.")
-app.add_typer(warehouse.app, name="warehouse", help="A cohort's DuckDB file: tables, query, restore, encrypt.")
-app.command("materialize")(materialize)
-app.command("results")(results)
-app.command("batches")(batches)
-app.command("gates")(gates)
-app.add_typer(people.app, name="people", help="Who may sign, and as what: add, list, password, roles, deactivate.")
-app.add_typer(audit.app, name="audit", help="Who did what, in one chain: show, verify, export, restart-anchors.")
-app.command("dossier")(dossier)
-app.command("review")(approvals.review)
-app.command("approve")(approvals.approve)
-app.command("reject")(approvals.reject)
-app.command("waive")(approvals.waive)
-app.command("promote")(approvals.promote)
-app.command("rollback")(approvals.rollback)
-app.command("champion")(approvals.champion)
-app.command("erase")(erase)
-app.command("deidentify")(deidentify)
-app.add_typer(pseudonyms, name="pseudonyms", help="Keys behind the names of subjects in ledger and scores: rotate.")
-app.command("metrics")(metrics)
-app.command("doctor")(doctor.doctor)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        out.print(metadata.version("clinical-assets"), highlight=False)
+        raise typer.Exit
 
 
 @app.callback()
 def _options(
     debug: Annotated[bool, typer.Option("--debug", help="Show the full stack of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+    ] = False,
 ) -> None:
     # `main` has taken the flag already, wherever it stood; it is declared here so that --help tells of it.
-    del debug
+    del debug, version
 
 
 def main() -> None:
@@ -68,6 +146,7 @@ def main() -> None:
     # The flag may stand anywhere, before or after the command.
     arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
     try:
+        private_umask()
         app(arguments)
     except ClinicalAssetsError as error:
         if debug:

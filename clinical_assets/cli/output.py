@@ -5,23 +5,42 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # A file or a pipe has no width: nothing is folded there, so that a line stays a line for grep.
 _PIPE_WIDTH = 10_000
 _GAP = 2
 _LEAST_TEXT = 20
+# What a terminal acts on, or what turns the order of letters: C0 but tab and line feed, DEL, C1, bidirectional marks.
+_ACTED_ON = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _NUMBER = re.compile(r"-|[-+]?\d+(\.\d+)?(e[-+]?\d+)?%?")
 
 
+def visible(text: str) -> str:
+    r"""`text` with each character that a terminal acts on written as JSON writes it, such as ``\u001b``."""
+    return _ACTED_ON.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+class _SafeConsole(Console):
+    """A console that shows what people wrote, such as a reason in the ledger, and never obeys it."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Make every text visible, in messages and in cells of tables."""
+        return super().render_str(visible(text), **options)
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, soft_wrap=True, highlight=False)
+    console = _SafeConsole(stderr=stderr, soft_wrap=True, highlight=False)
     return (
-        console if console.is_terminal else Console(stderr=stderr, soft_wrap=True, highlight=False, width=_PIPE_WIDTH)
+        console
+        if console.is_terminal
+        else _SafeConsole(stderr=stderr, soft_wrap=True, highlight=False, width=_PIPE_WIDTH)
     )
 
 
@@ -29,9 +48,36 @@ out = _console(stderr=False)
 err = _console(stderr=True)
 
 
+def show_words(text: str, *, indent: str = "", on: Console | None = None, **style: Any) -> None:
+    """Print a text as it is; in a terminal broken between words, with `indent` before every line.
+
+    Parameters
+    ----------
+    text : str
+        Plain text; nothing in it is taken for markup.
+    indent : str
+        What stands before every line but those that begin with it already.
+    on : Console, optional
+        Where to; standard output when None.
+    **style
+        As the console takes it.
+    """
+    console = on or out
+    for line in text.split("\n"):
+        lines = [indent + line]
+        if console.is_terminal:
+            begins = indent + line
+            further = indent + "  " * begins[len(indent) :].startswith("- ")
+            lines = textwrap.wrap(
+                begins, console.width, subsequent_indent=further, break_long_words=False, break_on_hyphens=False
+            ) or [""]
+        for each in lines:
+            console.print(each, markup=False, **style)
+
+
 def show_json(value: Any) -> None:
     """Print ``value`` as JSON and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))  # noqa: T201
+    print(visible(json.dumps(value, indent=2, ensure_ascii=False, default=str)))  # noqa: T201
 
 
 def show_rows(
@@ -84,7 +130,7 @@ def show_rows(
         table.add_row(*map(_escaped, row))
     out.print(table)
     if left_out:
-        out.print(f"[dim]No room here for {', '.join(left_out)}; a wider terminal and --json show them.[/dim]")
+        show_words(f"No room here for {', '.join(left_out)}; a wider terminal and --json show them.", style="dim")
 
 
 def fits(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -101,7 +147,19 @@ def _one_below_the_other(texts: Mapping[str, Sequence[str]]) -> None:
     for number, row in enumerate(zip(*texts.values(), strict=True), start=1):
         out.print(f"[bold]row {number}[/bold]")
         for name, text in zip(texts, row, strict=True):
-            out.print(f"  {name:<{width}}  {text}", markup=False)
+            _folded(f"  {name:<{width}}  ", text)
+
+
+def _folded(head: str, text: str) -> None:
+    """A named text whose further lines stand below its beginning."""
+    room = out.width - len(head)
+    lines = (
+        [text]
+        if not out.is_terminal or room < _LEAST_TEXT
+        else textwrap.wrap(text, room, break_long_words=False, break_on_hyphens=False)
+    )
+    for number, line in enumerate(lines or [""]):
+        out.print((head if number == 0 else " " * len(head)) + line, markup=False)
 
 
 def cell(value: Any) -> str:

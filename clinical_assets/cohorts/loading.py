@@ -2,13 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.yaml_lines import parse, read_yaml
-from clinical_assets.errors import SpecError
+from clinical_assets.foundation.errors import SpecError
+from clinical_assets.foundation.yaml_lines import parse, read_yaml
+
+#: A right description, from which missing keys are shown filled in.
+EXAMPLE: Mapping[str, Any] = {
+    "title": "Readmission within 30 days of discharge",
+    "disease": {"name": "Heart failure", "icd10": ["I50.9"]},
+    "intended_use": "Who may use the risk, for which decision.",
+    "not_for": "What it must not be used for.",
+    "owner": {"team": "Quality of Care"},
+    "data": {
+        "kind": "real",
+        "source": "Who collected the records, where and when.",
+        "licence": "Under what they may be used.",
+        "limits": ["What these records cannot support."],
+    },
+    "prediction": {"moment": "At discharge.", "horizon_days": 30},
+    "subject": "patient_id",
+    "tables": {
+        "subjects": {
+            "description": "One row per patient discharged alive.",
+            "source": {"kind": "file", "path": "subjects.csv"},
+            "key": ["patient_id"],
+            "columns": {
+                "patient_id": {"type": "string", "role": "identifier", "description": "Number of the patient."},
+                "age_years": {"type": "integer", "unit": "a", "range": [18, 110], "description": "Age at discharge."},
+                "is_readmitted": {"type": "boolean", "role": "target", "description": "Came back within 30 days."},
+            },
+        }
+    },
+    "features": "name_of_your_sql_file",
+    "outcome": "target_class",
+    "target": {
+        "description": "Unplanned readmission within 30 days of discharge.",
+        "classes": ["stayed out", "readmitted"],
+    },
+    "decisions": {
+        "costs": {
+            "false_positive": 1,
+            "false_negative": 5,
+            "rationale": "Why a missed event weighs so much more than a false alarm.",
+        },
+        "tiers": [
+            {"name": "Low", "lower": 0, "action": "What is done below the threshold."},
+            {"name": "High", "lower": 0.3, "action": "What is done from it on."},
+        ],
+    },
+}
 
 
 def load_spec(path: Path) -> CohortSpec:
@@ -36,7 +83,7 @@ def _load(path: Path, changed_ns: int, size: int) -> CohortSpec:
     # Every check of a run asks for the description again; a file that was not written since is not parsed again.
     del changed_ns, size
     document = read_yaml(path)
-    spec = parse(CohortSpec, document, noun="cohort description")
+    spec = parse(CohortSpec, document, noun="cohort description", example={"name": path.stem, **EXAMPLE})
     if spec.name != path.stem:
         raise SpecError(
             f"{path}:{document.line(('name',))}: name: the cohort is called {spec.name!r} but the file {path.name!r}.",
@@ -45,21 +92,23 @@ def _load(path: Path, changed_ns: int, size: int) -> CohortSpec:
     return spec
 
 
-def dump_spec(spec: CohortSpec) -> str:
-    """Write a description as YAML that reads back as the same description."""
-    import yaml
+def json_schema(candidates: Sequence[str]) -> dict[str, Any]:
+    """The JSON schema of a cohort description, for completion and checks in editors.
 
-    content = spec.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    # The discriminators are defaults of nothing, but keep the reader's order: name first.
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110)
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON schema of a cohort description, for completion and checks in editors."""
+    Parameters
+    ----------
+    candidates : sequence of str
+        Names that ``modelling.candidates`` may hold; the descriptions themselves do not know them.
+    """
     schema = CohortSpec.model_json_schema(by_alias=True)
     # The parser takes these short forms; editors must not mark them as wrong.
     column = schema["$defs"]["Column"]["properties"]
     roles = column["role"]["items"]
+    schema["$defs"]["Modelling"]["properties"]["candidates"]["items"] = {"enum": list(candidates), "type": "string"}
     column["role"] = {"anyOf": [roles, {"type": "array", "items": roles, "minItems": 1}], "default": ["feature"]}
     column["categories"]["anyOf"].append({"type": "array", "items": {"type": ["string", "number"]}})
+    coded = schema["$defs"]["ColumnCode"]["properties"]
+    several = dict(coded["code"])
+    coded["code"] = {"anyOf": [{"type": "string"}, several]}
+    coded["values"]["additionalProperties"] = {"anyOf": [{"type": "string"}, several]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Cohort description", **schema}

@@ -3,39 +3,68 @@
 A folder holds ``<cohort>.yaml`` files and, below ``families/``, one ``<family>.yaml`` (a template) with a
 ``<family>.csv`` beside it (one line per member). Team folders come before the shipped one; the first folder that
 knows a name wins. Listing names reads no description, so that loading definitions stays quick.
+
+One wrong file or line loses only itself: a cohort whose line or template is wrong stays listed and says why when its
+description is asked for, and a file that can be no cohort is left out with a note.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clinical_assets.cohorts.base import is_name
 from clinical_assets.cohorts.loading import load_spec
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.yaml_lines import parse, read_yaml
-from clinical_assets.errors import SpecError
-from clinical_assets.settings import CATALOGUE, Settings
+from clinical_assets.foundation.errors import SpecError
+from clinical_assets.foundation.settings import CATALOGUE, Settings
+from clinical_assets.foundation.yaml_lines import parse, read_yaml
 
 SHIPPED = Path(__file__).parent / "catalogue"
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Where a cohort is described: its own file, or a member line of a family's table."""
+class CatalogueEntry:
+    """Where a cohort is described: its own file, or a member line of a family's table.
+
+    ``problem`` is what is wrong with that place itself; the description cannot be read then.
+    """
 
     name: str
     path: Path
     folder: Path
     member: dict[str, str] | None = None
+    line: int | None = None
+    problem: SpecError | None = None
 
     @property
     def family(self) -> str | None:
         """Name of the family, or None for a cohort with a file of its own."""
-        return self.path.stem if self.member is not None else None
+        return self.path.stem if self.line is not None else None
+
+    @property
+    def place(self) -> str:
+        """File, and line of the table of members, for messages."""
+        return str(self.path) if self.line is None else f"{self.path.with_suffix('.csv')}:{self.line}"
+
+
+@dataclass(frozen=True)
+class CatalogueNote:
+    """A file or line of the catalogue that makes no cohort.
+
+    ``broken`` is False for what was never meant to be one, as far as its name tells: an editor's backup, another
+    program's YAML.
+    """
+
+    path: Path
+    text: str
+    cure: str
+    broken: bool
 
 
 @dataclass(frozen=True)
@@ -72,19 +101,33 @@ class Catalogue:
         return (*self.folders[:-1], shipped_sql())
 
     @functools.cached_property
-    def entries(self) -> dict[str, Entry]:
-        """Every cohort by name, sorted."""
-        found: dict[str, Entry] = {}
+    def entries(self) -> dict[str, CatalogueEntry]:
+        """Every cohort by name, sorted; one that is described twice in a folder has that as its problem."""
+        found: dict[str, CatalogueEntry] = {}
         for folder in self.folders:
-            for entry in _entries(folder):
-                found.setdefault(entry.name, entry)
+            here: dict[str, CatalogueEntry] = {}
+            for entry in self._listed[folder]:
+                if not isinstance(entry, CatalogueNote):
+                    before = here.get(entry.name)
+                    here[entry.name] = entry if before is None else replace(before, problem=_twice(before, entry))
+            found = {**here, **found}
         return dict(sorted(found.items()))
+
+    @functools.cached_property
+    def notes(self) -> tuple[CatalogueNote, ...]:
+        """What lies in the folders and makes no cohort, in the order of the folders."""
+        listed = (entry for folder in self.folders for entry in self._listed[folder])
+        return tuple(entry for entry in listed if isinstance(entry, CatalogueNote))
+
+    @functools.cached_property
+    def _listed(self) -> dict[Path, list[CatalogueEntry | CatalogueNote]]:
+        return {folder: list(_entries(folder)) for folder in self.folders}
 
     def names(self) -> tuple[str, ...]:
         """Names of all cohorts, sorted; no description is read."""
         return tuple(self.entries)
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> CatalogueEntry:
         """Where ``name`` is described.
 
         Raises
@@ -112,6 +155,9 @@ class Catalogue:
             When it is unknown or its description is wrong.
         """
         entry = self.entry(name)
+        if entry.problem is not None:
+            # A new one each time: a raised error keeps the frames that it went through.
+            raise SpecError(entry.problem.message, cure=entry.problem.cure)
         return load_spec(entry.path) if entry.member is None else _member_spec(entry)
 
 
@@ -121,40 +167,93 @@ def shipped_sql() -> Path:
     return checkout if checkout.is_dir() else Path(__file__).parents[1] / "dbt_like_sql"
 
 
-def _entries(folder: Path) -> Iterator[Entry]:
+def skipped(path: Path) -> CatalogueNote | None:
+    """The note on a file whose name cannot be a cohort's; None when it can."""
+    if is_name(path.stem):
+        return None
+    return CatalogueNote(
+        path=path,
+        text=f"{path} is left out: {path.stem!r} cannot be the name of a cohort.",
+        cure="Move it elsewhere; or, if it describes a cohort, use lower case letters, digits and underscores.",
+        broken=False,
+    )
+
+
+def _twice(first: CatalogueEntry, second: CatalogueEntry) -> SpecError:
+    return SpecError(
+        f"Cohort {first.name!r} is described twice: in {first.place} and in {second.place}.",
+        cure="Give one of them another name, or remove it.",
+    )
+
+
+def _entries(folder: Path) -> Iterator[CatalogueEntry | CatalogueNote]:
     for path in sorted(folder.glob("*.yaml")):
-        yield Entry(name=path.stem, path=path, folder=folder)
+        yield skipped(path) or CatalogueEntry(name=path.stem, path=path, folder=folder)
     for path in sorted((folder / "families").glob("*.yaml")):
-        for member in _members(path):
-            yield Entry(name=member["name"], path=path, folder=folder, member=member)
+        note = skipped(path)
+        yield from [note] if note else _members(path, folder)
 
 
-def _members(template: Path) -> list[dict[str, str]]:
+def _members(template: Path, folder: Path) -> Iterator[CatalogueEntry | CatalogueNote]:
+    """A family's cohorts; one whose line is wrong is listed with that as its problem, if the line names it."""
     table = template.with_suffix(".csv")
+
+    def note(text: str, cure: str) -> CatalogueNote:
+        return CatalogueNote(path=table, text=text, cure=cure, broken=True)
+
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or ()
-            rows = list(reader)
+            text = file.read()
     except FileNotFoundError:
-        raise SpecError(
+        yield note(
             f"{template}: a family needs its table of members, {table.name}, beside it.",
-            cure=f"Write {table.name} with a column `name` and one line per cohort.",
-        ) from None
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise SpecError(f"{table}: not a readable CSV file: {error}.", cure="Save it as UTF-8 CSV.") from error
-    if "name" not in columns:
-        raise SpecError(f"{table}:1: the table of members has no column `name`.", cure="Add it.")
-    for line, row in enumerate(rows, start=2):
-        if None in row or None in row.values() or not row["name"]:
-            raise SpecError(
-                f"{table}:{line}: the line does not have {len(columns)} values and a name.",
-                cure="Give one value per column.",
-            )
-    return rows
+            f"Write {table.name} with a column `name` and one line per cohort.",
+        )
+        return
+    except (OSError, UnicodeDecodeError) as error:
+        yield note(f"{table}: not a readable CSV file: {error}.", "Save it as UTF-8 CSV.")
+        return
+    rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    columns: list[str] | None = None
+    while True:
+        line = rows.line_num + 1
+        try:
+            row = next(rows)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            yield note(f"{table}:{line}: not a readable CSV line: {error}.", "Correct its quotes.")
+            continue
+        if columns is None:
+            columns = row
+            if "name" not in columns:
+                break
+        elif row:
+            yield _member(template, folder, columns, row, line)
+    if columns is None or "name" not in columns:
+        yield note(f"{table}:1: the table of members has no column `name`.", "Add it.")
 
 
-def _member_spec(entry: Entry) -> CohortSpec:
+def _member(
+    template: Path, folder: Path, columns: list[str], row: list[str], line: int
+) -> CatalogueEntry | CatalogueNote:
+    table = template.with_suffix(".csv")
+    member = dict(zip(columns, row, strict=False))
+    name = member.get("name", "")
+    if not is_name(name):
+        said = f"{name!r} cannot be the name of a cohort" if name else "the line names no cohort"
+        cure = "Use lower case letters, digits and underscores, starting with a letter, at most 63."
+        return CatalogueNote(path=table, text=f"{table}:{line}: {said}.", cure=cure, broken=True)
+    problem = None
+    if len(row) != len(columns):
+        problem = SpecError(
+            f"{table}:{line}: the line has {len(row)} values, the table {len(columns)} columns.",
+            cure="Give one value per column.",
+        )
+    return CatalogueEntry(name=name, path=template, folder=folder, member=member, line=line, problem=problem)
+
+
+def _member_spec(entry: CatalogueEntry) -> CohortSpec:
     member = entry.member or {}
     document = read_yaml(entry.path)
     unknown: set[str] = set()

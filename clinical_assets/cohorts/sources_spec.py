@@ -5,17 +5,28 @@ Only the description lives here; reading is the work of ``clinical_assets.source
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clinical_assets.cohorts.base import Strict
+from clinical_assets.cohorts.base import Grown, Strict
 
-FileFormat = Literal["csv", "parquet", "jsonl"]
+FileFormat = Literal["csv", "parquet", "jsonl", "excel", "xport", "sas7bdat", "spss", "stata"]
+
+_STEP = r"[A-Za-z_][\w-]*(\[\d+\])?"
+REFERENCE_KEY = ".getReferenceKey()"
+"""Behind a FHIR reference: the id in it, as SQL on FHIR v2 calls it."""
+JsonPath = Annotated[str, Field(pattern=rf"^{_STEP}(\.{_STEP})*(\.getReferenceKey\(\))?$")]
 
 
-class CsvDialect(Strict):
-    """How a delimited text file is written. What is left out is detected, except the encoding (UTF-8)."""
+class CsvDialect(Grown):
+    """How a delimited text file is written. What is left out is detected, except the encoding (UTF-8).
+
+    ``repeated_names: number`` calls the second column of a name ``name_2`` and so on, as in exports whose headers are
+    labels for people.
+    """
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"repeated_names"})
 
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     quote: str = Field(default='"', max_length=1)
@@ -23,11 +34,27 @@ class CsvDialect(Strict):
     encoding: str = "utf-8"
     skip_rows: int = Field(default=0, ge=0)
     columns: tuple[str, ...] | None = Field(default=None, description="Column names of a file without a header line.")
+    repeated_names: Literal["refuse", "number"] = "refuse"
 
 
-class _Readable(Strict):
+class ExcelSheet(Strict):
+    """Which sheet of a workbook, and in which of its rows, counted from 1, the columns have their names."""
+
+    sheet: str | None = Field(default=None, min_length=1, description="Default: the only one.")
+    header_row: int = Field(default=1, ge=1)
+
+
+class _Readable(Grown):
+    LATER: ClassVar[frozenset[str]] = frozenset({"excel", "unnest"})
+
     format: FileFormat | None = Field(default=None, description="Default: by the file's ending.")
     csv: CsvDialect = CsvDialect()
+    excel: ExcelSheet = ExcelSheet()
+    unnest: dict[str, JsonPath] = Field(
+        default_factory=dict,
+        description="JSON Lines: columns made of values inside others, such as loinc: 'code.coding[0].code' or "
+        "patient_id: subject.getReferenceKey().",
+    )
 
 
 class FileSource(_Readable):

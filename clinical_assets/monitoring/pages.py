@@ -1,172 +1,168 @@
-"""Static pages about monitoring: one a cohort with all reports, one for the platform; no server, no script.
+"""The page about monitoring of a cohort, with all reports.
 
-What belongs here: turning kept reports into pages. What does not: making reports.
+What belongs here: turning kept reports into the view models of pages. What does not: making reports, HTML
+(``clinical_assets.reporting``).
 """
 
 from __future__ import annotations
 
-import base64
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from clinical_assets.monitoring import kept_reports
-from clinical_assets.monitoring.page_pictures import pictures_of
-from clinical_assets.monitoring.signals import signal_of
-from clinical_assets.whole_files import write_whole
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.atomic_files import write_whole
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.modelling.trainings.card import METRICS
+from clinical_assets.monitoring import report_store
+from clinical_assets.monitoring.changes import changes_since
+from clinical_assets.monitoring.drift.report import DriftReport
+from clinical_assets.monitoring.drift.section import drift_view
+from clinical_assets.monitoring.report_plots import pictures_of
+from clinical_assets.monitoring.report_store import StoredReport
+from clinical_assets.monitoring.reports import BY_NAME
+from clinical_assets.monitoring.traffic_lights import Signal, signal_of
+from clinical_assets.reporting.formats import prose, shown, words
+from clinical_assets.reporting.pages import render_page
+from clinical_assets.reporting.views import Badge, MonitoringPage, ReportView, TableView
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from clinical_assets.cohorts.registry import Catalogue
-    from clinical_assets.cohorts.spec import CohortSpec
-    from clinical_assets.settings import Settings
-
-_TEMPLATES = Path(__file__).parent / "templates"
-_LABELS = {
-    "data_quality_report": "Data quality",
-    "drift_report": "Drift",
-    "performance_report": "Performance",
-    "fairness_report": "Fairness",
-    "update_recommendation": "Recommendation",
-}
 _MOST_ROWS = 200
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)T")
+_MEASURES = {name: label for name, (label, _) in METRICS.items()}
+_HEADS = {
+    "ci_low": "95 % interval from",
+    "ci_high": "to",
+    "card": "on the card",
+    "card ci_low": "its interval from",
+    "card ci_high": "to",
+    "then": "reference",
+    "now": "newest records",
+}
 
 
-def write_cohort_page(settings: Settings, spec: CohortSpec, *, champion: str | None) -> Path:
+def write_cohort_page(
+    settings: Settings, spec: CohortSpec, *, champion: str | None, links: Mapping[str, Path] | None = None
+) -> Path:
     """Write ``data/reports/<cohort>/index.html`` from the newest reports and their history.
 
     Parameters
     ----------
+    settings : Settings
+        Where the data, keys and reports of this installation lie.
+    spec : CohortSpec
+        The cohort's description.
     champion : str or None
         Digest of the bundle that serves.
+    links : mapping, optional
+        Other files about the cohort that there are to read, by name.
     """
-    reports = []
-    for name in kept_reports.NAMES:
-        newest = kept_reports.latest(settings, spec.name, name)
-        if newest is None:
-            reports.append(_missing(name))
-            continue
-        rows = _rows(newest)
-        drawn = pictures_of(name, kept_reports.history(settings, spec.name, name), synthetic=spec.synthetic)
-        reports.append(
-            {
-                "name": name,
-                "label": _LABELS[name],
-                "signal": signal_of(newest),
-                "summary": newest["summary"],
-                "window": _TIME.sub(r"\1 ", str(newest.get("window", "outcomes known by then"))),
-                "made_at": str(newest["made_at"])[:19].replace("T", " "),
-                "bundle_digest": newest["bundle_digest"],
-                "of_other_model": champion is not None and newest["bundle_digest"] != champion,
-                "rows": rows,
-                "columns": list(rows[0]) if rows else [],
-                "numbers": _numbers(rows),
-                "pictures": [
-                    {"alt": alt, "data": f"data:image/png;base64,{base64.b64encode(png).decode()}"}
-                    for alt, png in drawn
-                ],
-            }
-        )
-    text = (
-        _environment()
-        .get_template("cohort.html.j2")
-        .render(
-            style=_style(),
-            cohort=spec.name,
-            title=spec.title,
-            synthetic=spec.synthetic,
-            champion=champion,
-            written_at=_now(),
-            reports=reports,
-        )
+    place = report_store.folder_of(settings, spec.name) / "index.html"
+    histories = {name: report_store.history(settings, spec.name, name) for name in report_store.NAMES}
+    page = MonitoringPage(
+        title=f"Monitoring: {spec.title}",
+        synthetic=spec.synthetic,
+        cohort=spec.name,
+        champion=champion,
+        written_at=_now(),
+        changes=changes_since(histories, spec),
+        reports=tuple(_report(name, history, spec, champion=champion) for name, history in histories.items()),
+        links=tuple((label, os.path.relpath(path, place.parent)) for label, path in (links or {}).items()),
     )
-    return write_whole(kept_reports.folder_of(settings, spec.name) / "index.html", text)
+    return write_whole(place, render_page(page))
 
 
-def write_platform_page(settings: Settings, catalogue: Catalogue, *, since: Mapping[str, str]) -> Path:
-    """Write ``data/reports/index.html``: every cohort with a light a report.
-
-    Parameters
-    ----------
-    since : mapping
-        When each cohort's champion took over; cohorts without one are left out.
-    """
-    cohorts = []
-    for name in catalogue.names():
-        spec = catalogue.spec(name)
-        page = kept_reports.folder_of(settings, name) / "index.html"
-        cohorts.append(
-            {
-                "name": name,
-                "kind": "synthetic" if spec.synthetic else "real",
-                "since": str(since[name])[:10] if name in since else "no champion",
-                "page": f"{name}/index.html" if page.exists() else None,
-                "signals": [signal_of(kept_reports.latest(settings, name, report)) for report in kept_reports.NAMES],
-            }
-        )
-    text = (
-        _environment()
-        .get_template("platform.html.j2")
-        .render(style=_style(), written_at=_now(), labels=list(_LABELS.values()), cohorts=cohorts)
+def _report(
+    name: report_store.ReportName, history: Sequence[StoredReport], spec: CohortSpec, *, champion: str | None
+) -> ReportView:
+    label = BY_NAME[name].label
+    if not history:
+        # A line of its own, so that nobody takes a missing report for good news.
+        return ReportView(name, label, _badge(signal_of(None)), "Nothing was judged yet.", window="–", made_at="–")
+    newest = history[-1]
+    is_earlier = champion is not None and newest.bundle_digest != champion
+    drift = DriftReport.from_json(newest.report) if name == "drift_report" else None
+    return ReportView(
+        name=name,
+        label=label,
+        badge=_badge(signal_of(newest)),
+        summary=_prose(newest.summary, spec),
+        window=_TIME.sub(r"\1 ", newest.window or "outcomes known by then"),
+        made_at=newest.made_at[:19].replace("T", " "),
+        earlier_model=newest.bundle_digest if is_earlier else None,
+        pictures=pictures_of(name, history, synthetic=spec.synthetic),
+        table=None if drift else _table(label, _rows(newest), spec),
+        drift=drift_view(drift) if drift else None,
     )
-    return write_whole(settings.data / "reports" / "index.html", text)
 
 
-def _missing(name: kept_reports.Name) -> dict[str, Any]:
-    """A line for a report that was not made yet, so that nobody takes its absence for good news."""
-    told = {"name": name, "label": _LABELS[name], "signal": signal_of(None), "summary": "Nothing was judged yet."}
-    return {**told, "window": "–", "made_at": "–", "rows": [], "pictures": []}
+def _badge(signal: Signal) -> Badge:
+    return Badge(signal.colour, signal.word)
 
 
-def _numbers(rows: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Columns that hold nothing but numbers: they are set flush right."""
-    names = set(rows[0]) if rows else set()
-    return {
-        name
-        for name in names
-        if all(row.get(name) is None or type(row[name]) in (int, float) for row in rows)
-        and any(row.get(name) is not None for row in rows)
-    }
+def _table(label: str, rows: Sequence[Mapping[str, Any]], spec: CohortSpec) -> TableView | None:
+    if not rows:
+        return None
+    columns = list(rows[0])
+    return TableView(
+        label=label,
+        columns=tuple(_head(name) for name in columns),
+        numeric=tuple(_is_numeric([row.get(name) for row in rows]) for name in columns),
+        rows=tuple(tuple(_cell(row.get(name), spec) for name in columns) for row in rows[:_MOST_ROWS]),
+        total=len(rows),
+    )
 
 
-def _rows(report: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The report's table: whichever list of rows it keeps."""
-    if "rule" in report:
+def _head(name: str) -> str:
+    head = _HEADS.get(name) or words(name)
+    return head if len(head) == 1 else head[0].upper() + head[1:]
+
+
+def _is_numeric(cells: Sequence[Any]) -> bool:
+    present = [cell for cell in cells if cell is not None]
+    return bool(present) and all(type(cell) in (int, float) for cell in present)
+
+
+def _cell(value: Any, spec: CohortSpec) -> str:
+    return _MEASURES.get(value) or _prose(value, spec) if isinstance(value, str) and value else shown(value)
+
+
+def _prose(text: str, spec: CohortSpec) -> str:
+    """A sentence without code names, of columns as of groups; labelled first, while attributes have their names."""
+    return prose(spec.labelled(text), _MEASURES)
+
+
+def _rows(report: StoredReport) -> list[dict[str, Any]]:
+    """The report's table: whichever list of rows it holds."""
+    if report.rule is not None:
         return _evidence(report)
-    inner = report.get("report", {})
-    for name in ("measures", "criteria", "questions", "features"):
-        rows = inner.get(name)
-        if rows:
-            return [_flat(row) for row in rows[:_MOST_ROWS]]
-    return []
+    inner = report.report
+    rows = next((inner[name] for name in ("measures", "criteria", "questions") if inner.get(name)), ())
+    return [_flat(row) for row in rows]
 
 
-def _evidence(recommended: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _evidence(recommended: StoredReport) -> list[dict[str, Any]]:
     """What a recommendation rests on: its rule, and every number and test that it saw."""
-    rows = [
-        {"evidence": "rule that decided", "value": recommended["rule"].replace("_", " ")},
-        {"evidence": "update that the tests ask for", "value": (recommended.get("wanted") or "none").replace("_", " ")},
-        {"evidence": "outcomes judged by", "value": recommended["n"]},
-        {"evidence": "events among them", "value": recommended["events"]},
+    rows: list[dict[str, Any]] = [
+        {"evidence": "rule that decided", "value": recommended.rule},
+        {"evidence": "update that the tests ask for", "value": recommended.wanted or "none"},
+        {"evidence": "outcomes judged by", "value": recommended.n},
+        {"evidence": "events among them", "value": recommended.events},
     ]
-    for name, value in recommended.get("evidence", {}).items():
-        words = name.replace("_", " ")
+    for name, value in recommended.evidence.items():
         if isinstance(value, Mapping):
             for test in value.get("tests", ()):
-                asked = f"{words}: {test['smaller']} against {test['larger']}"
+                asked = f"{words(name)}: {test['smaller']} against {test['larger']}"
                 found = f"chi-squared {test['statistic']:.3g} on {test['df']}, p = {test['p_value']:.3g}"
                 rows.append({"evidence": asked, "value": found})
         elif isinstance(value, list):
-            rows += [{"evidence": words, "value": str(each)} for each in value]
+            rows += [{"evidence": words(name), "value": str(each)} for each in value]
         else:
-            rows.append({"evidence": words, "value": value})
-    if recommended.get("cause"):
-        rows.append({"evidence": "digest of the cause", "value": recommended["cause"]})
+            rows.append({"evidence": words(name), "value": value})
+    if recommended.cause:
+        rows.append({"evidence": "digest of the cause", "value": recommended.cause})
     return rows
 
 
@@ -180,33 +176,6 @@ def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[name] = value
     return flat
-
-
-def _shown(value: Any) -> str:
-    if value is None or value == "":
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return str(value)
-
-
-@cache
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=False
-    )
-    environment.filters["shown"] = _shown
-    return environment
-
-
-def _style() -> Any:
-    from markupsafe import Markup
-
-    return Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8"))
 
 
 def _now() -> str:

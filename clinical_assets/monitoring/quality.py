@@ -9,27 +9,27 @@ What does not: whether patients changed (``drift``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from clinical_assets.modelling.reference import relation_of
-from clinical_assets.modelling.scored import FEATURES
-from clinical_assets.statistics.inputs import FloatArray
-from clinical_assets.warehouse.received_tables import BATCH, BATCHES, RAW, VALID, has_table
-from clinical_assets.warehouse.sql_text import literal, quoted
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.types import FloatArray
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.trainings.reference import relation_of
+from clinical_assets.monitoring.windows import BatchWindow, drift_relation
+from clinical_assets.reporting.formats import counted
+from clinical_assets.warehouse.outcomes.received_tables import BATCH, RAW, VALID, has_table
+from clinical_assets.warehouse.store.sql_text import literal, quoted
 
 if TYPE_CHECKING:
     import duckdb
 
-    from clinical_assets.cohorts.spec import CohortSpec
-    from clinical_assets.modelling.bundle import Bundle
-    from clinical_assets.monitoring.windows import BatchWindow
 
-Verdict = Literal["sound", "alarm", "insufficient"]
-Kind = Literal["refused", "missing", "stuck", "scale", "outside"]
+QualityVerdict = Literal["sound", "alarm", "insufficient"]
+QualityFindingKind = Literal["refused", "missing", "stuck", "scale", "outside", "alike", "delivery"]
 #: Chance of any false alarm in a report of sound records, shared by all its questions.
 FALSE_ALARM = 0.001
 _LEAST_ROWS = 20
@@ -39,6 +39,7 @@ _STUCK_SHARE = 0.95
 _MODE_THEN = 0.5
 _SCALE = 4.0
 _OUTSIDE_SHARE = 0.05
+_KINDS = {"unknown": "of a format that is not read"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Question:
     ----------
     kind : str
         ``refused`` (records), ``missing``, ``stuck`` (one value for nearly everybody), ``scale`` (medians apart by a
-        factor of four or more) or ``outside`` (values beyond anything in the reference).
+        factor of four or more), ``outside`` (values beyond anything in the reference) ``alike`` (outcomes of a batch)
+        or ``delivery`` (refused as a whole).
     then, now : float
         The number in the reference and in the window: shares, or medians for ``scale``.
     p : float
@@ -60,7 +62,7 @@ class Question:
     """
 
     column: str
-    kind: Kind
+    kind: QualityFindingKind
     then: float
     now: float
     p: float
@@ -83,7 +85,7 @@ class QualityReport:
         Refused values by rule, as validation counted them.
     """
 
-    verdict: Verdict
+    verdict: QualityVerdict
     summary: str
     n: int
     questions: tuple[Question, ...]
@@ -119,7 +121,12 @@ class QualityReport:
 
 
 def quality_report(
-    connection: duckdb.DuckDBPyConnection, spec: CohortSpec, bundle: Bundle, window: BatchWindow
+    connection: duckdb.DuckDBPyConnection,
+    spec: CohortSpec,
+    bundle: Bundle,
+    window: BatchWindow,
+    *,
+    more: Sequence[Question] = (),
 ) -> QualityReport:
     """Look at the values of a window.
 
@@ -127,22 +134,26 @@ def quality_report(
     ----------
     connection : DuckDBPyConnection
         The cohort's warehouse.
+    spec : CohortSpec
+        The cohort's description.
     bundle : Bundle
         The champion: its features are looked at, against its reference rows.
+    window : BatchWindow
+        The batches that are looked at.
+    more : sequence of Question
+        Further questions, such as those about outcomes.
     """
     names = bundle.feature_columns
     columns = ", ".join(f"CAST({quoted(name)} AS DOUBLE) AS {quoted(name)}" for name in names)
     then = connection.execute(f"SELECT {columns} FROM {relation_of(bundle.digest)}").fetchnumpy()
-    now = connection.execute(
-        f"SELECT {columns} FROM {FEATURES} WHERE {BATCH} IN {literal(window.batches)} "
-        f"AND bundle_digest = {literal(bundle.digest)}"
-    ).fetchnumpy()
+    seen = drift_relation(connection, spec, window, bundle_digest=bundle.digest, features=names)
+    now = connection.execute(f"SELECT {columns} FROM {seen}").fetchnumpy()
     level = FALSE_ALARM / max(1, 4 * len(names) + 1)
-    questions = [_refused(connection, spec, window, level)]
+    questions = [_refused(connection, spec, window, level), *more]
     for name in names:
         questions += column_questions(name, _plain(then[name]), _plain(now[name]), level=level)
     alarms = [each for each in questions if each.alarm]
-    verdict: Verdict = "alarm" if alarms else "sound" if window.rows >= _LEAST_ROWS else "insufficient"
+    verdict: QualityVerdict = "alarm" if alarms else "sound" if window.rows >= _LEAST_ROWS else "insufficient"
     return QualityReport(
         verdict=verdict,
         summary=_summary(verdict, alarms, window.rows),
@@ -152,11 +163,36 @@ def quality_report(
     )
 
 
+def delivery_questions(refused: Mapping[str, int]) -> list[Question]:
+    """The question about deliveries that never reached a table: an alarm until a later one of their kind does.
+
+    Parameters
+    ----------
+    refused : mapping
+        Open refusals by kind, as ``refused_deliveries.open_refusals`` gives them.
+    """
+    total = sum(refused.values())
+    kinds = ", ".join(f"{_KINDS.get(kind, kind)}: {count}" for kind, count in refused.items())
+    if not total:
+        return [Question("deliveries", "delivery", 0.0, 0.0, 1.0, alarm=False, reason="")]
+    words = f"{counted(total, 'delivery was', 'deliveries were')} refused as a whole ({kinds}) and nothing came since"
+    return [Question("deliveries", "delivery", 0.0, float(total), 0.0, alarm=True, reason=words)]
+
+
+def nothing_but_refusals(refused: Mapping[str, int]) -> QualityReport:
+    """The report before any record was scored, where deliveries came and none could be used."""
+    questions = delivery_questions(refused)
+    words = f"No record was scored by the present champion yet, although records were sent: {questions[0].reason}."
+    return QualityReport("alarm", words, 0, tuple(questions), {})
+
+
 def column_questions(name: str, then: FloatArray, now: FloatArray, *, level: float) -> list[Question]:
     """The questions about one feature.
 
     Parameters
     ----------
+    name : str
+        Name of the feature.
     then, now : arrays of shape (m,) and (n,)
         Values in the reference and in the window; NaN is missing.
     level : float
@@ -228,17 +264,27 @@ def _refused(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, window: Ba
     from scipy.stats import binom
 
     chosen = f"WHERE {BATCH} IN {literal(window.batches)}"
-    (refused,) = connection.execute(f"SELECT coalesce(sum(refused_rows), 0) FROM {BATCHES} {chosen}").fetchone() or (0,)
+    # What was delivered again counts once, accepted or refused; what stands twice in one batch is two records.
+    refused = 0
+    if has_table(connection, RAW, "refused_records"):
+        alike = (
+            f"SELECT table_name, record, count(*) AS times FROM {RAW}.refused_records {chosen} "
+            f"GROUP BY {BATCH}, table_name, record"
+        )
+        found = connection.execute(
+            f"SELECT coalesce(sum(most), 0) FROM (SELECT max(times) AS most FROM ({alike}) GROUP BY table_name, record)"
+        ).fetchone()
+        refused = int((found or (0,))[0])
     # Refused records are counted over all tables, so the others must be, too.
-    tables = [name for name in spec.tables if has_table(connection, VALID, name)]
-    rows = sum(
-        int((connection.execute(f"SELECT count(*) FROM {VALID}.{quoted(name)} {chosen}").fetchone() or (0,))[0])
-        for name in tables
-    )
+    rows = 0
+    for name in (each for each in spec.tables if has_table(connection, VALID, each)):
+        keys = ", ".join(map(quoted, spec.tables[name].key))
+        counted = f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM {VALID}.{quoted(name)} {chosen})"
+        rows += int((connection.execute(counted).fetchone() or (0,))[0])
     limit = max(spec.subjects.refused_limit, spec.decisions.limits.refused_share)
-    total = int(rows) + int(refused)
+    total = rows + refused
     share = refused / total if total else 0.0
-    p = float(binom.sf(int(refused) - 1, total, limit)) if total else 1.0
+    p = float(binom.sf(refused - 1, total, limit)) if total else 1.0
     broken = bool(share > limit and p < max(level, 1e-4))
     words = f"{refused} of {total} records were refused, {limit:.0%} are allowed"
     return Question("all columns", "refused", limit, float(share), p, broken, words if broken else "")
@@ -259,10 +305,10 @@ def _plain(values: Any) -> FloatArray:
     return np.ma.filled(np.ma.asarray(values, dtype=np.float64), np.nan)
 
 
-def _summary(verdict: Verdict, alarms: Sequence[Question], n: int) -> str:
+def _summary(verdict: QualityVerdict, alarms: Sequence[Question], n: int) -> str:
     if verdict == "alarm":
         told = "; ".join(each.reason for each in alarms[:5])
-        return f"{len(alarms)} of the questions about {n} records raise an alarm: {told}"
+        return f"{len(alarms)} of the questions about {n} records and their delivery raise an alarm: {told}"
     if verdict == "insufficient":
         return f"{n} records are too few to tell broken values from chance."
     return f"The values of {n} records look as values of this cohort do."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 
-from clinical_assets.settings import Settings
+from clinical_assets.foundation.settings import Settings
 
 
 def current_actor(settings: Settings) -> str:

@@ -7,56 +7,65 @@ making and their guards (``guards``), and what stands in them.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
-from clinical_assets.records import guards
+from clinical_assets.foundation.locks import hold
+from clinical_assets.foundation.settings import RECORDS_URI, Settings
+from clinical_assets.records import guards, schema
+from clinical_assets.records.actors import current_actor
 from clinical_assets.records.clock import utc_now
-from clinical_assets.records.private_files import private_file, refused
-from clinical_assets.records.refusals import RecordsError, refusals_of
-from clinical_assets.settings import LOCK_PATIENCE, RECORDS_URI, Settings
+from clinical_assets.records.errors import RecordsError, refusals_of
+from clinical_assets.records.keys.installation import trusted_keys
+from clinical_assets.records.keys.private_files import private_file, refused
+from clinical_assets.records.ledger.anchors import Anchors
+from clinical_assets.records.ledger.appending import append_entry
+from clinical_assets.records.ledger.canonical import canonical
+from clinical_assets.records.ledger.facts.installation import UpgradeFacts
+from clinical_assets.records.ledger.transaction import TRANSACTION, Transaction, transaction_of
+from clinical_assets.records.ledger.verification import verify
+from clinical_assets.records.migrations import runner
+from clinical_assets.records.place import mark
+
+__all__ = ["FILE", "RecordsDatabase", "Transaction", "Upgrade", "transaction_of"]
 
 FILE = "records.sqlite"
 _BEGIN = "records_begin"
-_TRANSACTION = "records_transaction"
 # Any number that no other program asks this server for; transactions that write wait for one another on it.
 _ADVISORY_LOCK = 0x636C_696E_5F72_6563
+_SEALED_FROM = 2  # the version of the tables
 _IN_WAL_MODE = b"\x02\x02"  # bytes 18 and 19 of the file's header
 _ASK_AGAIN_S = 0.002
 _LONGEST_WAIT_MS = 2_147_483_647
 _writing = threading.local()
+_log = logging.getLogger(__name__)
 
 
-@dataclass
-class Transaction:
-    """What one writing transaction keeps with it.
+@dataclass(frozen=True)
+class Upgrade:
+    """What an upgrade of the tables did.
 
     Attributes
     ----------
-    at : str
-        The time of everything recorded in it.
-    before_commit : list of callable
-        Called in order with the connection as the last thing before the commit.
-    after_commit : list of callable
-        Called in order when the transaction has been committed, and never when it has been rolled back.
-    notes : dict
-        For the modules that write in it, each under its own name.
+    before, after : int
+        Versions of the tables; equal when there was nothing to do.
+    backup : Path or None
+        Copy of the SQLite file as it was; None on a server, whose copies are its operator's.
     """
 
-    at: str = field(default_factory=utc_now)
-    before_commit: list[Callable[[sa.Connection], None]] = field(default_factory=list)
-    after_commit: list[Callable[[], None]] = field(default_factory=list)
-    notes: dict[str, Any] = field(default_factory=dict)
+    before: int
+    after: int
+    backup: Path | None
 
 
 class RecordsDatabase:
@@ -137,6 +146,7 @@ class RecordsDatabase:
             open already, or when the database refuses (locked, read-only, disk full).
         """
         engine = self.engine
+        mark(self.settings)
         held = self._held()
         if held.intersection({str(engine.url)}):
             raise RecordsError(
@@ -157,7 +167,7 @@ class RecordsDatabase:
                         for last in transaction.before_commit:
                             last(connection)
                 finally:
-                    connection.info.pop(_TRANSACTION, None)
+                    connection.info.pop(TRANSACTION, None)
         finally:
             held.discard(str(engine.url))
         for hook in transaction.after_commit:
@@ -187,7 +197,7 @@ class RecordsDatabase:
 
     def _transaction(self, connection: sa.Connection) -> Transaction:
         transaction = Transaction()
-        connection.info[_TRANSACTION] = transaction
+        connection.info[TRANSACTION] = transaction
         if not self.on_server:
             connection.execution_options(**{_BEGIN: "BEGIN IMMEDIATE"})
         return transaction
@@ -206,35 +216,119 @@ class RecordsDatabase:
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_ADVISORY_LOCK)))
 
     def _prepare(self, engine: sa.Engine) -> None:
-        """Tables and guards, made by whoever comes first; the others find them."""
+        """Tables and guards, made by whoever comes first; the others find them.
+
+        Raises
+        ------
+        RecordsError
+            The tables are older than this package, and are not upgraded unasked: on a server, which other machines
+            use with their own version, or by a step that does more than add.
+        """
         with engine.connect() as connection, connection.begin():
             if guards.complete(connection):
                 return
-        with self._turn(engine), engine.connect() as connection:
-            self._transaction(connection)
+            found = guards.found_version(connection)
+        if found is not None and found < schema.VERSION:
+            if self.on_server or not runner.adds_only(found):
+                raise RecordsError(
+                    f"The database of records has version {found}; this package writes version {schema.VERSION}.",
+                    cure="End what uses the database, make a backup, and run: clinical-assets records upgrade",
+                )
+            done = self._upgrade(engine)
+            _log.warning(
+                "The database of records was upgraded from version %d to %d; the file as it was is %s.",
+                done.before,
+                done.after,
+                done.backup,
+            )
+            return
+        with self._turn(engine), self._alone(engine) as connection:
+            guards.make(connection)
+
+    def upgrade(self) -> Upgrade:
+        """Bring the tables to the version of this package; a SQLite file is copied first.
+
+        Everything happens in one transaction: the tables are of the old version or of the new one. Copies of a server's
+        database are its operator's.
+
+        Raises
+        ------
+        RecordsError
+            When the database cannot be opened, or is of a newer version.
+        """
+        with self._mutex:
+            engine = _postgres(self.url) if self.on_server else _sqlite(self.url, self.settings.lock_patience_s)
+            try:
+                with refusals_of(self.url):
+                    return self._upgrade(engine)
+            finally:
+                engine.dispose()
+
+    def _upgrade(self, engine: sa.Engine) -> Upgrade:
+        with self._turn(engine):
+            with engine.connect() as connection, connection.begin():
+                # Looked up again now that nobody else writes.
+                found = guards.found_version(connection)
+            before = schema.VERSION if found is None else found
+            backup = None
+            if before < schema.VERSION and not self.on_server:
+                backup = runner.back_up(Path(str(engine.url.database)), found=before)
+            with self._alone(engine) as connection:
+                before = guards.found_version(connection) or schema.VERSION
+                if before < schema.VERSION:
+                    runner.run(connection, found=before)
+                guards.make(connection)
+                if before < schema.VERSION:
+                    self._enter_upgrade(connection, before)
+        return Upgrade(before, schema.VERSION, backup)
+
+    def _enter_upgrade(self, connection: sa.Connection, before: int) -> None:
+        """Verify what was there and enter the upgrade; from version 1 on, this is the first entry with a seal.
+
+        Raises
+        ------
+        RecordsError
+            The ledger is not whole: a seal would vouch for it.
+        """
+        first_seal = before < _SEALED_FROM
+        report = verify(
+            connection,
+            Anchors(self.settings),
+            shared=self.on_server,
+            keys=trusted_keys(self.settings),
+            unsealed=first_seal,
+        )
+        if not report.intact:
+            raise RecordsError(
+                f"The database of records is not upgraded, because its ledger is not whole: {report.problem}",
+                cure="Restore the database of records and the anchors from the newest backup of one moment.",
+            )
+        values: dict[str, str | None] = {
+            "actor": current_actor(self.settings),
+            "action": "upgrade",
+            "cohort": None,
+            "digest": None,
+            "reason": None,
+            "facts": canonical(UpgradeFacts(before=before, after=schema.VERSION, entries=report.entries).to_json()),
+        }
+        append_entry(connection, self.settings, values, first_seal=first_seal)
+
+    @contextlib.contextmanager
+    def _alone(self, engine: sa.Engine) -> Iterator[sa.Connection]:
+        """A writing transaction before the database is ready for ``write``."""
+        with engine.connect() as connection:
+            transaction = self._transaction(connection)
             try:
                 with connection.begin():
                     self._wait_for_turn(connection)
-                    guards.make(connection)
+                    transaction.at = utc_now()
+                    yield connection
+                    for last in transaction.before_commit:
+                        last(connection)
             finally:
-                connection.info.pop(_TRANSACTION, None)
-
-
-def transaction_of(connection: sa.Connection) -> Transaction:
-    """What belongs to the transaction that ``RecordsDatabase.write`` opened.
-
-    Raises
-    ------
-    RecordsError
-        When the connection is of another kind: its commit could not be followed.
-    """
-    found = connection.info.get(_TRANSACTION)
-    if not isinstance(found, Transaction):
-        raise RecordsError(
-            "Something was to be recorded outside a writing transaction of the database of records.",
-            cure="Pass the connection that `with records.write() as connection` gives.",
-        )
-    return found
+                connection.info.pop(TRANSACTION, None)
+        for hook in transaction.after_commit:
+            hook()
 
 
 def _sqlite(url: sa.URL, patience_s: float) -> sa.Engine:
@@ -275,20 +369,21 @@ def _write_ahead(path: Path, patience_s: float) -> None:
 
 @contextlib.contextmanager
 def _queued(path: Path, patience_s: float) -> Iterator[None]:
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), mode=0o600)
-    try:
-        lock.acquire(timeout=patience_s, poll_interval=_ASK_AGAIN_S)
-    except filelock.Timeout:
-        raise RecordsError(
-            f"Waited {patience_s:.0f} s for the database of records {path}, in which another process writes.",
-            cure=f"Let the other process end, or allow more time with {LOCK_PATIENCE}.",
-        ) from None
-    except OSError as error:
-        raise refused(path, error) from error
-    try:
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(
+                hold(
+                    path.with_name(f".{path.name}.lock"),
+                    wanted=f"the database of records {path}",
+                    patience_s=patience_s,
+                    error=RecordsError,
+                    mode=0o600,
+                    longest_pause_s=_ASK_AGAIN_S,
+                )
+            )
+        except OSError as error:
+            raise refused(path, error) from error
         yield
-    finally:
-        lock.release()
 
 
 def _postgres(url: sa.URL) -> sa.Engine:

@@ -14,44 +14,70 @@ import sqlalchemy as sa
 
 from clinical_assets.records import schema
 from clinical_assets.records.clock import utc_now
-from clinical_assets.records.refusals import RecordsError
+from clinical_assets.records.errors import RecordsError
+from clinical_assets.records.ledger.entries import facts_of
+from clinical_assets.records.schema import ledger
 
 _log = logging.getLogger(__name__)
-_MARKS = sa.MetaData()
-version = sa.Table(
-    "records_version",
-    _MARKS,
-    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("made_at", sa.String(32), nullable=False),
-)
 _FUNCTION = "records_refuse_change"
 
 
-def complete(connection: sa.Connection) -> bool:
-    """True when tables, version and all triggers are there.
+def found_version(connection: sa.Connection) -> int | None:
+    """The version that the tables have; None where there are none yet.
 
     Raises
     ------
     RecordsError
-        When another version of this package made the tables.
+        When a newer version of this package made them.
     """
-    if not sa.inspect(connection).has_table(version.name):
-        return False
-    found = connection.execute(sa.select(sa.func.max(version.c.version))).scalar()
-    if found is None:
-        return False
-    if found != schema.VERSION:
+    if not sa.inspect(connection).has_table(schema.version.name):
+        return None
+    found: int | None = connection.execute(sa.select(sa.func.max(schema.version.c.version))).scalar()
+    if found is not None and found > schema.VERSION:
         raise RecordsError(
-            f"The database of records has version {found}; this package knows version {schema.VERSION}.",
+            f"The database of records has version {found}; this package knows versions up to {schema.VERSION}.",
             cure="Use the version of clinical-assets that last wrote it, or a newer one.",
         )
-    return not _missing(connection)
+    return found
+
+
+def version_problems(connection: sa.Connection) -> list[str]:
+    """What is wrong with the notes of which version the tables have since when, held against the ledger.
+
+    A version that came by an upgrade has the time of the upgrade's entry. The first one was noted before there was any
+    entry: it cannot be later than the first, and when an empty database was made before that is no evidence of
+    anything.
+    """
+    entries = sa.select(ledger.c.at, ledger.c.facts).order_by(ledger.c.seq)
+    first = connection.execute(entries.limit(1)).first()
+    upgraded = {}
+    for row in connection.execute(entries.where(ledger.c.action == "upgrade")):
+        facts = facts_of(row.facts)
+        upgraded.update(dict.fromkeys(range(int(facts["before"]) + 1, int(facts["after"]) + 1), row.at))
+    problems = []
+    found = {row.version: row.made_at for row in connection.execute(sa.select(schema.version))}
+    for version, made_at in found.items():
+        noted = f"The tables' version {version} is noted with the time {made_at!r}"
+        if version in upgraded:
+            if made_at != upgraded[version]:
+                problems.append(f"{noted}; the ledger says {upgraded[version]}.")
+        elif version != min(found):
+            problems.append(f"{noted}, but the ledger has no upgrade to it.")
+        elif len(made_at) != len(utc_now()) or (first is not None and made_at > first.at):
+            problems.append(f"{noted}, which is none, or is later than the first entry of the ledger.")
+    problems += [f"The note of the tables' version {number} is gone." for number in upgraded.keys() - found.keys()]
+    return problems
+
+
+def complete(connection: sa.Connection) -> bool:
+    """True when tables of the present version and all triggers are there."""
+    return found_version(connection) == schema.VERSION and not _missing(connection)
 
 
 def make(connection: sa.Connection) -> None:
     """Make what is missing of tables, triggers and the version's row; called by one process at a time."""
-    fresh = not sa.inspect(connection).has_table(version.name)
-    _MARKS.create_all(connection)
+    fresh = not sa.inspect(connection).has_table(schema.version.name)
+    schema.version.create(connection, checkfirst=True)
     schema.METADATA.create_all(connection)
     missing = _missing(connection)
     if missing and not fresh:
@@ -63,8 +89,8 @@ def make(connection: sa.Connection) -> None:
         )
     for name in sorted(missing):
         connection.exec_driver_sql(_statements(connection.dialect.name)[name])
-    if connection.execute(sa.select(version.c.version)).first() is None:
-        connection.execute(version.insert().values(version=schema.VERSION, made_at=utc_now()))
+    if connection.execute(sa.select(schema.version.c.version)).first() is None:
+        connection.execute(schema.version.insert().values(version=schema.VERSION, made_at=utc_now()))
 
 
 def _missing(connection: sa.Connection) -> set[str]:

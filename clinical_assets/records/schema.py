@@ -9,11 +9,25 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 METADATA = sa.MetaData()
-VERSION = 1
+#: Of the tables below. A change of a table raises it, with a step in ``migrations``.
+VERSION = 3
+#: Where alembic notes what it has run; the table appears with the first upgrade.
+REVISION_TABLE = "records_revision"
 
 _DIGEST = sa.String(71)  # "sha256:" and 64 hexadecimal digits
 _UTC = sa.String(32)  # ISO 8601, UTC, microseconds: text sorts by time in both databases
 _NAME = sa.String(63)
+_PUBLIC_KEY = sa.String(44)  # Ed25519, 32 bytes as base64
+_SIGNATURE = sa.String(88)  # Ed25519, 64 bytes as base64
+
+# Which version the tables have, and when they came to it: the greatest counts. The times are held against the ledger.
+_MARKS = sa.MetaData()
+version = sa.Table(
+    "records_version",
+    _MARKS,
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("made_at", _UTC, nullable=False),
+)
 
 # The audit ledger: one chain for the installation.
 ledger = sa.Table(
@@ -29,6 +43,7 @@ ledger = sa.Table(
     sa.Column("facts", sa.Text, nullable=False),  # canonical JSON
     sa.Column("previous", _DIGEST, nullable=False),
     sa.Column("hash", _DIGEST, nullable=False, unique=True),
+    sa.Column("seal", _SIGNATURE),  # by the installation's key; null before version 2
     sa.Index("ledger_by_cohort", "cohort", "action"),
     sa.Index("ledger_by_digest", "digest", "action"),
 )
@@ -77,6 +92,8 @@ people = sa.Table(
     sa.Column("identity_provider", sa.String(200)),
     sa.Column("active", sa.Boolean, nullable=False),
     sa.Column("created_at", _UTC, nullable=False),
+    sa.Column("public_key", _PUBLIC_KEY),  # null for somebody who was entered before version 2, until a new password
+    sa.Column("private_key", sa.Text),  # encrypted; see governance.signing.person_keys
 )
 
 signatures = sa.Table(
@@ -97,16 +114,18 @@ signatures = sa.Table(
     sa.Column("signed_at", _UTC, nullable=False),
     sa.Column("expires_at", _UTC, nullable=False),
     sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+    sa.Column("public_key", _PUBLIC_KEY),  # of the signer; null before version 2
+    sa.Column("signature", _SIGNATURE),
     sa.Index("signatures_by_bundle", "bundle_digest", "kind"),
 )
 
-# Which bundle was champion from when: promotions and rollbacks, each with the state that they began and ended in.
+# Which bundle was champion from when: promotions, rollbacks and retirements, each with the state before and after.
 promotions = sa.Table(
     "promotions",
     METADATA,
     sa.Column("id", sa.String(36), primary_key=True),
     sa.Column("cohort", _NAME, nullable=False),
-    sa.Column("kind", sa.String(16), nullable=False),  # promotion, rollback
+    sa.Column("kind", sa.String(16), nullable=False),  # promotion, rollback, retirement
     sa.Column("bundle_digest", _DIGEST, nullable=False),
     sa.Column("previous_digest", _DIGEST),
     sa.Column("dossier_digest", _DIGEST),
@@ -117,5 +136,20 @@ promotions = sa.Table(
     sa.Index("promotions_by_cohort", "cohort", "ledger_seq"),
 )
 
+# Keys of callers of the prediction API; that one was revoked stands in the ledger.
+api_keys = sa.Table(
+    "api_keys",
+    METADATA,
+    sa.Column("id", sa.String(16), primary_key=True),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("secret_hash", _DIGEST, nullable=False),  # of 256 random bits, so that no slow hash is needed
+    sa.Column("rights", sa.Text, nullable=False),  # JSON list
+    sa.Column("cohorts", sa.Text),  # JSON list; null is all
+    sa.Column("created_at", _UTC, nullable=False),
+    sa.Column("expires_at", _UTC, nullable=False),
+    sa.Column("replaces", sa.String(16)),
+    sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+)
+
 # Rows of these tables are written once; triggers refuse UPDATE and DELETE.
-APPEND_ONLY = (ledger, gate_runs, verdicts, signatures, promotions)
+APPEND_ONLY = (ledger, gate_runs, verdicts, signatures, promotions, api_keys)

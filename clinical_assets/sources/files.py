@@ -5,19 +5,17 @@ What belongs here: paths, fingerprints, the working folder. What does not: what 
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
-from filelock import FileLock, Timeout
-
-from clinical_assets.errors import SourceError
-from clinical_assets.settings import Settings
+from clinical_assets.foundation.canonical import file_sha256
+from clinical_assets.foundation.errors import SourceError, engine_words
+from clinical_assets.foundation.scratch_folder import scratch_folder, sweep_scratch_folders
+from clinical_assets.foundation.settings import SOURCES, Settings
 
 # Kernels stamp files in ticks of up to some milliseconds and some file systems in seconds: a file written this
 # recently may change again without a new stamp, so its content is compared as well.
@@ -73,7 +71,7 @@ class Fingerprint:
         try:
             state = _state(self.path)
             recent = max(state[3:]) > self.taken_ns - _RECENT_NS
-            if (state != self.state or recent) and _sha256(self.path) != self.file.sha256:
+            if (state != self.state or recent) and file_sha256(self.path) != self.file.sha256:
                 raise _changed(self.file.name)
         except OSError as error:
             raise SourceError(
@@ -92,7 +90,7 @@ def fingerprint(found: Found) -> Fingerprint:
     """
     try:
         before, taken = _state(found.path), time.time_ns()
-        digest = _sha256(found.path)
+        digest = file_sha256(found.path)
         after = _state(found.path)
     except OSError as error:
         raise SourceError(
@@ -115,70 +113,99 @@ def _state(path: Path) -> tuple[int, ...]:
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+class Places(TypedDict):
+    """Where a description may have files."""
+
+    folders: Sequence[Path]
+    also: Sequence[Path]
+    never: Sequence[Path]
 
 
-def find_files(pattern: str, folders: Sequence[Path]) -> tuple[Found, ...]:
-    """Files that a relative path or pattern names, from the first folder that has any, sorted by name.
+def places(settings: Settings, folder: Path | None) -> Places:
+    """Where files of a description that lies in `folder` are searched, and where they may and must not lead."""
+    return {
+        "folders": [*([folder] if folder is not None else []), settings.data],
+        "also": settings.source_folders,
+        "never": (settings.records, settings.keys, settings.serving),
+    }
 
-    A name that exists as written is taken as written, even when it holds ``*``, ``?`` or ``[``.
+
+def find_files(
+    pattern: str, folders: Sequence[Path], *, also: Sequence[Path] = (), never: Sequence[Path] = ()
+) -> tuple[Found, ...]:
+    """Files that a path or pattern names; parameters and errors as `search_files`, which finds none without an error.
 
     Raises
     ------
     SourceError
-        When no folder has such a file.
+        When no folder has such a file, or it lies elsewhere.
     """
+    found = search_files(pattern, folders, also=also, never=never)
+    if not found:
+        raise SourceError(
+            f"No file {pattern!r} was found beside the cohort's description or in the data folder.",
+            cure="Put the file there or correct `path`; it is relative to the description, then to "
+            "CLINICAL_ASSETS_DATA.",
+        )
+    return found
+
+
+def search_files(
+    pattern: str, folders: Sequence[Path], *, also: Sequence[Path] = (), never: Sequence[Path] = ()
+) -> tuple[Found, ...]:
+    """Files that a path or pattern names, from the first folder that has any, sorted by name; none where none has.
+
+    A name that exists as written is taken as written, even when it holds ``*``, ``?`` or ``[``. Every file must lie
+    under one of the folders, wherever ``..`` and links lead.
+
+    Parameters
+    ----------
+    pattern : str
+        Relative to the folders, or absolute under one of them.
+    folders : sequence of Path
+        Searched in this order.
+    also : sequence of Path
+        Folders that an absolute path or a link may lead to; not searched.
+    never : sequence of Path
+        Folders below those whose files are no source.
+
+    Raises
+    ------
+    SourceError
+        When it lies elsewhere.
+    """
+    roots, closed = ([each.resolve() for each in group] for group in ((*folders, *also), never))
+
+    def allowed(path: Path) -> Path:
+        real = path.resolve()
+        if not any(real.is_relative_to(root) for root in roots) or any(real.is_relative_to(root) for root in closed):
+            raise SourceError(
+                f"{pattern!r} leads out of the folders that a description may read from.",
+                cure=f"Put the file beside the description or into the data folder, or let {SOURCES} name its folder.",
+            )
+        return path
+
     for folder in folders:
         exact = folder / pattern
+        if (".." in Path(pattern).parts or Path(pattern).is_absolute()) and not _GLOB & set(pattern):
+            allowed(exact)  # whether or not it is there: nobody finds out what lies elsewhere
         if exact.is_file():
+            allowed(exact)
             return (Found(Path(pattern).name, exact),)
         if _GLOB & set(pattern) and not Path(pattern).is_absolute():
-            paths = sorted(path for path in folder.glob(pattern) if path.is_file())
+            paths = sorted(allowed(path) for path in folder.glob(pattern) if path.is_file())
             if paths:
                 return tuple(Found(path.relative_to(folder).as_posix(), path) for path in paths)
-    raise SourceError(
-        f"No file {pattern!r} was found beside the cohort's description or in the data folder.",
-        cure="Put the file there or correct `path`; it is relative to the description, then to CLINICAL_ASSETS_DATA.",
-    )
+    return ()
 
 
 @contextmanager
 def workspace(settings: Settings) -> Iterator[Path]:
-    """A private folder under the data folder for files that live as long as one reading.
-
-    What killed processes left behind is removed on the way in: their folder's lock is free.
-    """
+    """A private folder under the data folder for files that live as long as one reading; removes what the dead left."""
     root = settings.data / "temporary"
-    root.mkdir(parents=True, exist_ok=True)
-    _sweep(root)
-    folder = root / uuid.uuid4().hex
-    lock = FileLock(folder.with_suffix(".lock"))
-    lock.acquire()
-    try:
-        folder.mkdir(mode=0o700)
+    sweep_scratch_folders(root)
+    with scratch_folder(root) as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.with_suffix(".lock").unlink(missing_ok=True)
-        lock.release()
-
-
-def _sweep(root: Path) -> None:
-    for lock_file in root.glob("*.lock"):
-        lock = FileLock(lock_file)
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            continue
-        # The lock is taken before the folder is made, so an empty slot may belong to a reader who just arrives;
-        # only locks with a folder, or old ones, are litter.
-        folder = lock_file.with_suffix("")
-        if folder.exists() or time.time() - lock_file.stat().st_mtime > 3600:
-            shutil.rmtree(folder, ignore_errors=True)
-            lock_file.unlink(missing_ok=True)
-        lock.release()
 
 
 def identifier(name: str) -> str:
@@ -192,11 +219,13 @@ def literal(text: str) -> str:
 
 
 def engine_message(error: Exception, files: Iterable[tuple[Path, str]]) -> str:
-    """The first line of what DuckDB says, with the names of files for their paths on this machine."""
+    """The first line of what DuckDB says, with the names of files for their paths, and no value of a record."""
     text = str(error).splitlines()[0]
+    known = []
     for path, name in files:
         text = text.replace(str(path), name)
-    return text
+        known.append(name)
+    return engine_words(ValueError(text), known=" ".join(known))
 
 
 def path_literal(path: Path) -> str:

@@ -2,7 +2,7 @@
 
 ``data/inbox/<cohort>/`` takes record files of a cohort with one table, and a folder a batch, with files named after
 the tables, for a cohort with several. ``outcomes/`` inside it takes outcomes. What was taken in is moved to ``done/``,
-what could not be used to ``refused/`` with a report beside it; nothing is deleted.
+what could not be used, and what no reader is for, to ``refused/`` with a report beside it; nothing is deleted.
 
 What belongs here: names, sizes and times. What does not: looking into a file.
 """
@@ -10,8 +10,6 @@ What belongs here: names, sizes and times. What does not: looking into a file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -20,18 +18,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from clinical_assets.settings import Settings
+from clinical_assets.foundation.canonical import bytes_sha256, readable_json
+from clinical_assets.foundation.settings import Settings
 
-Kind = Literal["records", "outcomes"]
+InboxKind = Literal["records", "outcomes", "unknown"]
 DONE, REFUSED, OUTCOMES = "done", "refused", "outcomes"
 SUFFIXES = (".csv", ".parquet", ".jsonl", ".csv.gz", ".jsonl.gz")
-#: A file that nobody touched for so long is taken for complete.
-SETTLED_S = 2.0
-#: The same for a folder, whose files may come one after the other.
-SETTLED_FOLDER_S = 10.0
 #: Files taken in at once; the rest waits for the next run.
 CHUNK = 500
+# Bytes: room for a number before and an ending behind; and what is left of a longer name.
+_LONGEST_NAME, _BEGINNING = 200, 120
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
+# What desktops leave behind, and nobody sent.
+_LITTER = ("thumbs.db", "desktop.ini")
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,15 @@ class Incoming:
 
     Attributes
     ----------
-    kind : "records" or "outcomes"
+    kind : "records", "outcomes" or "unknown"
+        Unknown is what no reader is for.
     path : Path
         The file or folder in the inbox.
     files : tuple of Path
         The file itself, or the folder's files.
     """
 
-    kind: Kind
+    kind: InboxKind
     path: Path
     files: tuple[Path, ...]
 
@@ -66,6 +66,13 @@ def is_candidate(name: str) -> bool:
     return not lower.startswith((".", "_")) and lower.endswith(SUFFIXES) and not lower.endswith(_UNFINISHED)
 
 
+def is_foreign(name: str) -> bool:
+    """Whether a finished file has an ending that no reader is for."""
+    lower = name.lower()
+    mine = lower.startswith((".", "_", "~")) or lower.endswith(_UNFINISHED) or lower in _LITTER
+    return not mine and not is_candidate(name)
+
+
 def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None) -> dict[str, Pending]:
     """What is complete in every cohort's inbox; opens no file and reads no description.
 
@@ -77,30 +84,31 @@ def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None)
     except FileNotFoundError:
         return found
     for cohort in cohorts:
-        marks = sorted(_marks(settings.inbox / cohort, now=time.time() if now is None else now))[:chunk]
+        marks = sorted(_marks(settings, cohort, now=now))[:chunk]
         if marks:
             text = "\n".join(f"{name} {size} {changed}" for name, size, changed in marks)
-            found[cohort] = Pending(files=len(marks), fingerprint=hashlib.sha256(text.encode()).hexdigest())
+            found[cohort] = Pending(files=len(marks), fingerprint=bytes_sha256(text.encode()))
     return found
 
 
 def waiting(settings: Settings, cohort: str, *, now: float | None = None) -> int:
     """How many files and folders of one cohort are complete, however many."""
-    return sum(1 for _ in _marks(settings.inbox / cohort, now=time.time() if now is None else now))
+    return sum(1 for _ in _marks(settings, cohort, now=now))
 
 
-def _marks(folder: Path, *, now: float) -> Iterator[tuple[str, int, int]]:
+def _marks(settings: Settings, cohort: str, *, now: float | None) -> Iterator[tuple[str, int, int]]:
     """Name, size and time of every complete file and folder; what vanishes meanwhile is passed over."""
+    folder, moment = settings.inbox / cohort, time.time() if now is None else now
     for prefix, place in (("", folder), (f"{OUTCOMES}/", folder / OUTCOMES)):
         for entry in _listed(place):
             with contextlib.suppress(FileNotFoundError):
-                mark = _mark(entry, now=now)
+                mark = _mark(entry, settings, now=moment)
                 if mark is not None:
                     name, size, changed = mark
                     yield f"{prefix}{name}", size, changed
 
 
-def _mark(entry: os.DirEntry[str], *, now: float) -> tuple[str, int, int] | None:
+def _mark(entry: os.DirEntry[str], settings: Settings, *, now: float) -> tuple[str, int, int] | None:
     if entry.is_dir(follow_symlinks=False):
         if entry.name in (DONE, REFUSED, OUTCOMES) or entry.name.startswith((".", "_")):
             return None
@@ -110,13 +118,16 @@ def _mark(entry: os.DirEntry[str], *, now: float) -> tuple[str, int, int] | None
         stats = [each.stat(follow_symlinks=False) for each in inside if _is_data(each)]
         # The folder's own time, too: it says when the last file was put in.
         times = [*stats, entry.stat(follow_symlinks=False)]
-        if not stats or not all(_settled(stat, now, SETTLED_FOLDER_S) for stat in times):
+        if not stats:  # of a folder that holds nothing to read, whatever it holds
+            stats = [each.stat(follow_symlinks=False) for each in inside if _is_foreign_file(each)]
+            times = [*stats, *times]
+        if not stats or not all(_settled(stat, now, settings.inbox_folder_settled_s) for stat in times):
             return None
         return f"{entry.name}/", sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
-    if not _is_data(entry):
+    if not (_is_data(entry) or _is_foreign_file(entry)):
         return None
     stat = entry.stat(follow_symlinks=False)
-    return (entry.name, stat.st_size, stat.st_mtime_ns) if _settled(stat, now, SETTLED_S) else None
+    return (entry.name, stat.st_size, stat.st_mtime_ns) if _settled(stat, now, settings.inbox_settled_s) else None
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
@@ -132,6 +143,10 @@ def _is_data(entry: os.DirEntry[str]) -> bool:
     return is_candidate(entry.name) and entry.is_file(follow_symlinks=False)
 
 
+def _is_foreign_file(entry: os.DirEntry[str]) -> bool:
+    return is_foreign(entry.name) and entry.is_file(follow_symlinks=False)
+
+
 def _settled(stat: os.stat_result, now: float, seconds: float) -> bool:
     # The status time, too: a copy may keep the old time of its content, and is set last. A time of content that lies in
     # the future was kept from a machine whose clock is ahead.
@@ -142,12 +157,14 @@ def _settled(stat: os.stat_result, now: float, seconds: float) -> bool:
 def complete(settings: Settings, cohort: str, *, chunk: int = CHUNK, now: float | None = None) -> tuple[Incoming, ...]:
     """The complete files and folders of a cohort's inbox, by name, at most `chunk`."""
     place = settings.inbox / cohort
-    moment = time.time() if now is None else now
     found = []
-    for name, _, _ in sorted(_marks(place, now=moment))[:chunk]:
+    for name, _, _ in sorted(_marks(settings, cohort, now=now))[:chunk]:
         path = place / name.rstrip("/")
-        kind: Kind = "outcomes" if name.startswith(f"{OUTCOMES}/") else "records"
-        inside = sorted(Path(each.path) for each in _listed(path) if _is_data(each)) if path.is_dir() else [path]
+        kind: InboxKind = "outcomes" if name.startswith(f"{OUTCOMES}/") else "records"
+        folder = path.is_dir()
+        inside = sorted(Path(each.path) for each in _listed(path) if _is_data(each)) if folder else [path]
+        if not inside or not (folder or is_candidate(path.name)):
+            kind = "unknown"
         found.append(Incoming(kind=kind, path=path, files=tuple(inside)))
     return tuple(found)
 
@@ -167,20 +184,51 @@ def refuse(
     target = _free(settings.inbox / cohort / REFUSED, incoming)
     told = {
         "file": incoming.path.name,
+        "kind": incoming.kind,
         "cohort": cohort,
-        "refused_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "refused_at": datetime.now(UTC).isoformat(timespec="microseconds"),
         "reason": reason,
         "cure": cure,
         **facts,
     }
-    lines = [f"# {incoming.path.name} was refused", "", f"Cohort {cohort}, {told['refused_at']}.", "", reason, ""]
+    lines = [
+        f"# {incoming.path.name} was refused",
+        "",
+        f"Cohort {cohort}, {str(told['refused_at'])[:19]} UTC.",
+        "",
+        reason,
+        "",
+    ]
     lines += [f"**Cure:** {cure}", ""] if cure else []
     lines += ["Nothing of it was taken in. Put the corrected file into the inbox again.", ""]
     # The reports first: a refused file without its reason would be a riddle.
-    Path(f"{target}.report.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    Path(f"{target}.report.json").write_text(readable_json(told), encoding="utf-8")
     Path(f"{target}.report.md").write_text("\n".join(lines), encoding="utf-8")
     incoming.path.rename(target)
     return target
+
+
+def with_safe_name(incoming: Incoming) -> Incoming:
+    """The same file or folder under a name that can be written into reports and made longer, renamed where needed.
+
+    A file system allows names of 255 bytes in any encoding; ``done/`` puts a number before a name, ``refused/`` an
+    ending behind it, and reports are UTF-8. Another name is shortened to its beginning and a digest of all of it.
+    """
+    path = _safely_named(incoming.path)
+    if not path.is_dir():
+        return Incoming(incoming.kind, path, (path,))
+    return Incoming(incoming.kind, path, tuple(_safely_named(path / each.name) for each in incoming.files))
+
+
+def _safely_named(path: Path) -> Path:
+    raw = os.fsencode(path.name)
+    plain = raw.decode("utf-8", errors="replace")
+    if len(raw) <= _LONGEST_NAME and plain == path.name and plain.isprintable():
+        return path
+    ending = next((end for end in sorted(SUFFIXES, key=len, reverse=True) if plain.lower().endswith(end)), "")
+    beginning = "".join(letter if letter.isprintable() and letter != "\ufffd" else "_" for letter in plain)
+    short = beginning.encode()[:_BEGINNING].decode("utf-8", errors="ignore").removesuffix(ending)
+    return path.rename(path.with_name(f"{short}-{bytes_sha256(raw).removeprefix('sha256:')[:16]}{ending}"))
 
 
 def _move(folder: Path, incoming: Incoming) -> Path:

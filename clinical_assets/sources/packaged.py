@@ -10,7 +10,7 @@ import importlib.metadata
 import importlib.util
 from pathlib import Path
 
-from clinical_assets.errors import SourceError
+from clinical_assets.foundation.errors import SourceError
 from clinical_assets.sources.files import Found
 from clinical_assets.sources.readers import refuse_pickle_name
 

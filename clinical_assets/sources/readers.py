@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import duckdb
 
-from clinical_assets.cohorts.sources_spec import CsvDialect, FileFormat
-from clinical_assets.errors import SourceError
-from clinical_assets.sources.columnar import read_parquet
-from clinical_assets.sources.delimited import number_sql, read_delimited
-from clinical_assets.sources.encoded_text import pickle_refused
+from clinical_assets.cohorts.sources_spec import CsvDialect, ExcelSheet, FileFormat
+from clinical_assets.foundation.errors import SourceError
+from clinical_assets.sources.delimited.delimited import number_sql, read_delimited
+from clinical_assets.sources.delimited.encoded_text import pickle_refused
 from clinical_assets.sources.files import Found
-from clinical_assets.sources.json_lines import read_json_lines
 from clinical_assets.sources.reading import Reading
+from clinical_assets.sources.typed.columnar import read_parquet
+from clinical_assets.sources.typed.converted import read_statistical, read_workbooks
+from clinical_assets.sources.typed.json_lines import read_json_lines
 
 __all__ = ["format_of", "number_sql", "read_files", "refuse_pickle_name"]
 
@@ -27,6 +28,16 @@ _FORMATS: dict[str, FileFormat] = {
     ".pq": "parquet",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".xlsx": "excel",
+    ".xlsm": "excel",
+    ".xlsb": "excel",
+    ".xls": "excel",
+    ".ods": "excel",
+    ".xpt": "xport",
+    ".sas7bdat": "sas7bdat",
+    ".sav": "spss",
+    ".zsav": "spss",
+    ".dta": "stata",
 }
 _PACKED = {".gz", ".gzip", ".zst", ".zstd"}
 _PICKLES = {".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"}
@@ -48,7 +59,7 @@ def format_of(name: str) -> FileFormat:
         return _FORMATS[suffixes[-1]]
     raise SourceError(
         f"{name}: its ending does not say what is in it.",
-        cure="Set `format: csv`, `parquet` or `jsonl` in the source; other formats must be exported to one of them.",
+        cure=f"Set `format: csv` in the source, or {', '.join(sorted({*_FORMATS.values()} - {'csv'}))}; export others.",
     )
 
 
@@ -71,6 +82,8 @@ def read_files(
     file_format: FileFormat | None,
     dialect: CsvDialect,
     folder: Path,
+    excel: ExcelSheet | None = None,
+    unnest: Mapping[str, str] | None = None,
 ) -> Reading:
     """Make files of one format and the same columns ready to be read.
 
@@ -87,10 +100,17 @@ def read_files(
             f"{found[0].name} and its fellows are of several formats: {', '.join(sorted(formats))}.",
             cure="Narrow the pattern, for instance to *.csv.",
         )
-    match formats.pop():
+    chosen = formats.pop()
+    match chosen:
         case "csv":
             return read_delimited(connection, found, dialect=dialect, folder=folder)
         case "parquet":
             return read_parquet(connection, found)
+        case "jsonl":
+            return read_json_lines(
+                connection, found, encoding=dialect.encoding, folder=folder, unnest=dict(unnest or {})
+            )
+        case "excel":
+            return read_workbooks(connection, found, sheet=excel or ExcelSheet(), folder=folder)
         case _:
-            return read_json_lines(connection, found, encoding=dialect.encoding, folder=folder)
+            return read_statistical(connection, found, file_format=chosen, folder=folder)

@@ -1,4 +1,4 @@
-"""What every reader hands to ``opening``: statements, fingerprints, and the count that proves completeness."""
+"""What every reader hands to ``source_reader``: statements, fingerprints, and the count that proves completeness."""
 
 from __future__ import annotations
 

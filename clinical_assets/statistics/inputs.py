@@ -6,7 +6,8 @@ What does not: anything that computes a statistic.
 Weights are frequency weights throughout: weight 2 means that the record was seen twice, and every point
 value and interval equals what the repeated rows give. For sampling or inverse-probability weights the
 point values hold too, but the analytic intervals do not; use a bootstrap with ``groups=np.arange(n)``,
-which resamples records.
+which resamples records, and show the effective size (`uncertainty.effective_size`) beside n. Weights that
+are not all whole numbers cannot be counts: what is asked of the number of events then counts records.
 """
 
 from __future__ import annotations
@@ -17,10 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from clinical_assets.errors import ClinicalAssetsError, InsufficientData
+from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
+from clinical_assets.foundation.types import FloatArray, IntArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Seed = int | np.random.Generator
 ScoreRange = Literal["real", "open"]
 
@@ -39,21 +39,45 @@ class BinarySample:
 
     @property
     def n(self) -> float:
+        """Number of records: the sum of weights."""
         return float(self.weights.sum())
 
     @property
     def events(self) -> float:
+        """Weight of the records with y = 1."""
         return float(self.weights @ self.y)
 
     @property
     def non_events(self) -> float:
+        """Weight of the records with y = 0."""
         return self.n - self.events
+
+    @property
+    def counts(self) -> tuple[float, float]:
+        """Events and non-events that were seen: sums of whole weights; of others, records that have one above 0.
+
+        Two records do not become many because each stands for forty people, nor a hundred few because each stands for
+        a hundredth of one.
+        """
+        if (self.weights == np.floor(self.weights)).all():
+            return self.events, self.non_events
+        seen = self.weights > 0
+        return float(np.count_nonzero(seen & (self.y == 1))), float(np.count_nonzero(seen & (self.y == 0)))
 
 
 def as_vector(values: ArrayLike, *, name: str, allow_nan: bool = False) -> FloatArray:
     """A one-dimensional float array of at least one element without infinities.
 
     Raises InvalidArray for other shapes, text, infinities and (unless allowed) NaN.
+
+    Examples
+    --------
+    >>> as_vector([1, 2], name="x").tolist()
+    [1.0, 2.0]
+    >>> as_vector([1, float("nan")], name="x")
+    Traceback (most recent call last):
+        ...
+    InvalidArray: x: 1 of 2 elements are NaN or infinite, the first at position 1
     """
     try:
         array = np.asarray(values, dtype=np.float64)
@@ -75,7 +99,15 @@ def as_vector(values: ArrayLike, *, name: str, allow_nan: bool = False) -> Float
 
 
 def refuse_rows(bad: NDArray[np.bool_], *, name: str, what: str, cure: str | None = None) -> None:
-    """Raise InvalidArray that counts the offending elements and names the first."""
+    """Raise InvalidArray that counts the offending elements and names the first.
+
+    Examples
+    --------
+    >>> refuse_rows(np.array([False, True]), name="age", what="negative")
+    Traceback (most recent call last):
+        ...
+    InvalidArray: age: 1 of 2 elements are negative, the first at position 1
+    """
     first = int(np.argmax(bad.ravel()))
     raise InvalidArray(
         f"{name}: {int(bad.sum())} of {bad.size} elements are {what}, the first at position {first}",
@@ -84,7 +116,15 @@ def refuse_rows(bad: NDArray[np.bool_], *, name: str, what: str, cure: str | Non
 
 
 def as_weights(weights: ArrayLike | None, *, n: int) -> FloatArray:
-    """Frequency weights of shape (n,), ones when None. Raises InvalidArray if one is negative."""
+    """Frequency weights of shape (n,), ones when None. Raises InvalidArray if one is negative.
+
+    Examples
+    --------
+    >>> as_weights(None, n=3).tolist()
+    [1.0, 1.0, 1.0]
+    >>> as_weights([1, 2, 0], n=3).tolist()
+    [1.0, 2.0, 0.0]
+    """
     if weights is None:
         return np.ones(n)
     array = as_vector(weights, name="weights")
@@ -98,7 +138,17 @@ def as_weights(weights: ArrayLike | None, *, n: int) -> FloatArray:
 
 
 def as_outcome(y: ArrayLike, *, name: str = "y") -> FloatArray:
-    """A binary outcome of shape (n,) as 0.0 and 1.0. Raises InvalidArray for any other value."""
+    """A binary outcome of shape (n,) as 0.0 and 1.0. Raises InvalidArray for any other value.
+
+    Examples
+    --------
+    >>> as_outcome([True, False]).tolist()
+    [1.0, 0.0]
+    >>> as_outcome([1, 2])
+    Traceback (most recent call last):
+        ...
+    InvalidArray: y: 1 of 2 elements are neither 0 nor 1, the first at position 1
+    """
     array = as_vector(y, name=name)
     odd = (array != 0) & (array != 1)
     if odd.any():
@@ -107,7 +157,17 @@ def as_outcome(y: ArrayLike, *, name: str = "y") -> FloatArray:
 
 
 def as_probability(p: ArrayLike, *, name: str = "p") -> FloatArray:
-    """Probabilities of shape (n,) strictly between 0 and 1. Raises InvalidArray outside."""
+    """Probabilities of shape (n,) strictly between 0 and 1. Raises InvalidArray outside.
+
+    Examples
+    --------
+    >>> as_probability([0.1, 0.9]).tolist()
+    [0.1, 0.9]
+    >>> as_probability([0.1, 1])
+    Traceback (most recent call last):
+        ...
+    InvalidArray: p: 1 of 2 elements are not strictly between 0 and 1, the first at position 1
+    """
     array = as_vector(p, name=name)
     outside = (array <= 0) | (array >= 1)
     if outside.any():
@@ -133,9 +193,18 @@ def binary_sample(
 
     Parameters
     ----------
-    y, score, weights : arrays of shape (n,)
-    score_range : "open" for probabilities in (0, 1), "real" for any finite score.
-    min_per_class : smallest sum of weights of events and of non-events.
+    y : array of shape (n,), 0 or 1
+        Outcomes; 1 is the event.
+    score : array of shape (n,)
+        Predicted risks or scores.
+    weights : array of shape (n,), optional
+        Frequency weights, ones by default.
+    score_range : "open" or "real"
+        Whether scores are probabilities in (0, 1) or any finite numbers.
+    min_per_class : float
+        Smallest number of events and of non-events, as in `BinarySample.counts`.
+    name : str
+        What messages call the score.
 
     Raises
     ------
@@ -143,6 +212,16 @@ def binary_sample(
         Shapes differ, or a value is NaN, infinite or out of range.
     InsufficientData
         A class is missing or smaller than `min_per_class`.
+
+    Examples
+    --------
+    >>> sample = binary_sample([0, 1, 1], [0.2, 0.7, 0.9], weights=[3, 1, 1])
+    >>> sample.n, sample.events, sample.non_events
+    (5.0, 2.0, 3.0)
+    >>> binary_sample([1, 1], [0.7, 0.9])
+    Traceback (most recent call last):
+        ...
+    InsufficientData: 0 non-events among 2 records, at least 1 needed
     """
     outcome = as_outcome(y)
     values = as_probability(score, name=name) if score_range == "open" else as_vector(score, name=name)
@@ -152,17 +231,27 @@ def binary_sample(
             cure="Pass one score per outcome, in the same order.",
         )
     sample = BinarySample(outcome, values, as_weights(weights, n=outcome.size))
-    for label, count in (("event", sample.events), ("non-event", sample.non_events)):
+    for label, count in zip(("event", "non-event"), sample.counts, strict=True):
         if count < min_per_class:
             raise InsufficientData(
-                f"{count:g} {label}s among {sample.n:g} records, at least {min_per_class:g} needed",
+                f"{count:g} {label}s among {sum(sample.counts):g} records, at least {min_per_class:g} needed",
                 cure="Widen the cohort, lengthen the outcome horizon, or report the result as insufficient.",
             )
     return sample
 
 
 def as_labels(values: ArrayLike, *, n_classes: int, name: str = "y") -> IntArray:
-    """Class labels of shape (n,) as integers 0 .. n_classes-1. Raises InvalidArray otherwise."""
+    """Class labels of shape (n,) as integers 0 .. n_classes-1. Raises InvalidArray otherwise.
+
+    Examples
+    --------
+    >>> as_labels([0, 2, 1], n_classes=3).tolist()
+    [0, 2, 1]
+    >>> as_labels([0, 3], n_classes=3)
+    Traceback (most recent call last):
+        ...
+    InvalidArray: y: 1 of 2 elements are not a class from 0 to 2, the first at position 1
+    """
     array = as_vector(values, name=name)
     odd = (array != np.floor(array)) | (array < 0) | (array >= n_classes)
     if odd.any():
@@ -171,7 +260,14 @@ def as_labels(values: ArrayLike, *, n_classes: int, name: str = "y") -> IntArray
 
 
 def as_codes(values: ArrayLike, *, n: int, name: str) -> tuple[IntArray, int]:
-    """Group labels of shape (n,), of any type, as codes 0 .. k-1 in order of their sorted labels; and k."""
+    """Group labels of shape (n,), of any type, as codes 0 .. k-1 in order of their sorted labels; and k.
+
+    Examples
+    --------
+    >>> codes, n_groups = as_codes(["north", "east", "north"], n=3, name="site")
+    >>> codes.tolist(), n_groups
+    ([1, 0, 1], 2)
+    """
     array: NDArray[Any] = np.asarray(values)
     if array.shape != (n,):
         raise InvalidArray(f"{name} has shape {array.shape}, expected ({n},)", cure="Pass one label per record.")
@@ -182,12 +278,31 @@ def as_codes(values: ArrayLike, *, n: int, name: str) -> tuple[IntArray, int]:
 
 
 def check_fraction(value: float, *, name: str) -> float:
-    """A number strictly between 0 and 1: a level, share, threshold. Raises InvalidArray otherwise."""
+    """A number strictly between 0 and 1: a level, share, threshold. Raises InvalidArray otherwise.
+
+    Examples
+    --------
+    >>> check_fraction(0.95, name="level")
+    0.95
+    >>> check_fraction(95, name="level")
+    Traceback (most recent call last):
+        ...
+    InvalidArray: level is 95, expected a number strictly between 0 and 1
+    """
     if not 0 < value < 1:
         raise InvalidArray(f"{name} is {value}, expected a number strictly between 0 and 1")
     return float(value)
 
 
 def generator(seed: Seed) -> np.random.Generator:
-    """The generator itself, or a new one from an integer seed."""
+    """The generator itself, or a new one from an integer seed.
+
+    Examples
+    --------
+    >>> bool(generator(7).integers(100) == generator(7).integers(100))
+    True
+    >>> rng = np.random.default_rng(7)
+    >>> generator(rng) is rng
+    True
+    """
     return seed if isinstance(seed, np.random.Generator) else np.random.default_rng(seed)

@@ -13,7 +13,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
-from clinical_assets.errors import InsufficientData
+from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.statistics.inputs import InvalidArray, as_outcome, check_fraction
 
 
@@ -67,6 +67,7 @@ def development_sample_size(
     n_parameters : int
         Candidate parameters: columns after encoding, before any selection.
     prevalence : float in (0, 1)
+        Share of events in the population.
     r2_cox_snell : float
         Expected Cox-Snell R2, in (0, min(shrinkage, maximum at this prevalence)); see the functions below.
     shrinkage, optimism, margin : floats in (0, 1)
@@ -78,6 +79,16 @@ def development_sample_size(
         A number is out of its range.
 
     Source: Riley et al. 2019, doi 10.1002/sim.7992.
+
+    Examples
+    --------
+    The example of the R package pmsampsize:
+
+    >>> size = development_sample_size(n_parameters=24, prevalence=0.174, r2_cox_snell=0.288)
+    >>> size.n_shrinkage, size.n_optimism, size.n_prevalence
+    (623, 662, 221)
+    >>> size.required, round(size.events_per_parameter, 1)
+    (662, 4.8)
     """
     if n_parameters < 1:
         raise InvalidArray(f"n_parameters is {n_parameters}, expected at least 1")
@@ -103,25 +114,47 @@ def _size_for_shrinkage(n_parameters: int, r2: float, shrinkage: float) -> int:
 
 
 def max_cox_snell_r2(prevalence: float) -> float:
-    """Largest Cox-Snell R2, in (0, .75]: 1 - (phi^phi (1-phi)^(1-phi))^2. Source: doi 10.1002/sim.7992."""
+    """Largest Cox-Snell R2, in (0, .75]: 1 - (phi^phi (1-phi)^(1-phi))^2. Source: doi 10.1002/sim.7992.
+
+    Examples
+    --------
+    >>> max_cox_snell_r2(0.5)  # 1 - (1/2)^2
+    0.75
+    >>> round(max_cox_snell_r2(0.05), 2)
+    0.33
+    """
     phi = check_fraction(prevalence, name="prevalence")
     return -math.expm1(2 * (phi * math.log(phi) + (1 - phi) * math.log1p(-phi)))
 
 
 def r2_from_nagelkerke(nagelkerke: float, *, prevalence: float) -> float:
-    """Cox-Snell R2 of a Nagelkerke R2. Where nothing is known, Riley et al. assume a Nagelkerke R2 of .15."""
+    """Cox-Snell R2 of a Nagelkerke R2. Where nothing is known, Riley et al. assume a Nagelkerke R2 of .15.
+
+    Examples
+    --------
+    >>> round(r2_from_nagelkerke(0.15, prevalence=0.5), 4)  # 0.15 * 0.75
+    0.1125
+    """
     return check_fraction(nagelkerke, name="nagelkerke") * max_cox_snell_r2(prevalence)
 
 
 def r2_from_auroc(auroc: float, *, prevalence: float) -> float:
-    """Cox-Snell R2 implied by an AUROC in (.5, 1), for normal log-odds of equal variance among events and
-    non-events.
+    """Cox-Snell R2 implied by an AUROC in (.5, 1).
+
+    For normal log-odds of equal variance among events and non-events.
 
     With d = sqrt(2) * quantile(AUROC), the log-odds are logit(prevalence) + d x - d^2 / 2: x is N(d, 1) among
     events and N(0, 1) among non-events; the R2 is that of their expected log-likelihood, by quadrature
     where the paper simulates.
 
     Source: Riley et al. 2021, doi 10.1002/sim.8806.
+
+    Examples
+    --------
+    >>> round(r2_from_auroc(0.81, prevalence=0.77), 2)
+    0.21
+    >>> r2_from_auroc(0.7, prevalence=0.1) < r2_from_auroc(0.8, prevalence=0.1)
+    True
     """
     phi = check_fraction(prevalence, name="prevalence")
     if not 0.5 < auroc < 1:
@@ -142,6 +175,11 @@ def events_per_parameter(y: ArrayLike, *, n_parameters: int) -> float:
     A rule of thumb: 10 to 20 is the usual minimum, and `development_sample_size` is the better answer.
     Raises InsufficientData if a class is missing. Source: Peduzzi et al. 1996, doi
     10.1016/S0895-4356(96)00236-3.
+
+    Examples
+    --------
+    >>> events_per_parameter([1] * 100 + [0] * 900, n_parameters=10)
+    10.0
     """
     if n_parameters < 1:
         raise InvalidArray(f"n_parameters is {n_parameters}, expected at least 1")

@@ -12,17 +12,28 @@ SELECT
 {% for name in declared %}
 {% set column = cohort.subjects.columns[name] %}
 {% if column.categories %}
-{% for category in column.categories %}
-{% set feature = name ~ '_is_' ~ (category | slug) %}
-{% if feature in taken.names or feature in cohort.subjects.columns or not category | slug %}
+{# codes such as A+ and A- leave one name: then the labels name the features #}
+{% set codes = column.categories | map('slug') | list %}
+{% set labelled = '' in codes or (codes | unique | list | length) < (codes | length) %}
+{% for category, label in column.categories.items() %}
+{% set part = (label if labelled else category) | slug %}
+{% set feature = name ~ '_is_' ~ part %}
+{% if feature in taken.names or feature in cohort.subjects.columns or not part %}
 {{ refuse('category ' ~ category ~ ' of ' ~ name ~ ' would be called ' ~ feature ~ ', which is taken',
-          'Recode the categories, or write a feature model.') }}
+          'Give the codes labels that differ, such as {A+: A positive, A-: A negative}, or write a feature model.') }}
 {% endif %}
 {% set taken.names = taken.names + [feature] %}
     , CAST(CAST({{ name | identifier }} AS VARCHAR) = {{ category | literal }} AS INTEGER) AS {{ feature | identifier }}
 {% endfor %}
 {% elif column.type == 'boolean' %}
     , CAST({{ name | identifier }} AS INTEGER) AS {{ name | identifier }}
+{% elif name in cohort.key and column.type in ('integer', 'number') %}
+{# such as the day of a visit: it stands in the key under its own name #}
+{% if name ~ '_value' in cohort.subjects.columns %}
+{{ refuse('key column ' ~ name ~ ' would be called ' ~ name ~ '_value as a feature, which is taken',
+          'Rename that column, or write a feature model.') }}
+{% endif %}
+    , {{ name | identifier }} AS {{ (name ~ '_value') | identifier }}
 {% elif column.type in ('integer', 'number') %}
     , {{ name | identifier }}
 {% else %}

@@ -3,7 +3,7 @@
 {% for name, table in cohort.tables.items() if table.recorded and table.columns[table.recorded].type != 'integer' %}
 {% set dated.columns = dated.columns + [(name, table.recorded)] %}
 {% endfor %}
-{% if cohort.prediction.index_date %}
+{% if cohort.prediction.index_date and not cohort.counts_days %}
 {% set dated.columns = dated.columns + [(cohort.subject_table, cohort.prediction.index_date.split('.')[1])] %}
 {% endif %}
 WITH outcomes AS (

@@ -3,7 +3,11 @@
 {% set subject_first = [cohort.subject] if cohort.subject not in cohort.key else [] %}
 SELECT
     {{ (subject_first + cohort.key | list) | map('identifier') | join(', ') }},
-{% if index_date %}
+{% if cohort.counts_days %}
+{% set column = index_date.split('.')[1] | identifier %}
+    {{ column }} AS index_at,
+    {{ column }} + {{ cohort.prediction.landmark_days }} AS predicted_at
+{% elif index_date %}
 {% set column = index_date.split('.')[1] | identifier %}
     CAST({{ column }} AS TIMESTAMP) AS index_at,
     CAST({{ column }} AS TIMESTAMP) + INTERVAL {{ cohort.prediction.landmark_days }} DAY AS predicted_at

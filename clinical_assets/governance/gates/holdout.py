@@ -8,17 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinical_assets.governance.verdicts import Verdict
-from clinical_assets.modelling.inputs import FloatArray, IntArray
-from clinical_assets.modelling.losses import action_risk
+from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.governance.candidate.candidate import ReleaseCandidate
+from clinical_assets.governance.candidate.evidence_check import changed_evidence
+from clinical_assets.governance.candidate.provenance_check import trained_spec
+from clinical_assets.governance.candidate.reproduction import restore_features
+from clinical_assets.governance.verdicts.verdict import Verdict
+from clinical_assets.modelling.bundle.bundle import TOLERANCE
+from clinical_assets.modelling.evaluation.training_warnings import TWINS
+from clinical_assets.modelling.table import splits
+from clinical_assets.modelling.table.inputs import features_of
+from clinical_assets.modelling.table.twins import find_twins
+from clinical_assets.modelling.trainings import recalibrated
+from clinical_assets.modelling.trainings.reference import read_reference
+from clinical_assets.sources.files import workspace
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from clinical_assets.governance.candidate import ReleaseCandidate
-
-# How far a stored risk may be from the one that the bundle gives now.
-TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,10 @@ def holdout_of(candidate: ReleaseCandidate) -> Holdout:
     """
     import polars as pl
 
-    from clinical_assets.modelling.reference import read_reference
-
     with candidate.warehouse.reader() as connection:
         frame = read_reference(connection, candidate.digest)
     rows = frame.filter(pl.col("part") == "holdout")
-    action_from = int(candidate.bundle.description["action_from"])
+    action_from = candidate.bundle.description.action_from
     subject = candidate.spec.subject_of(candidate.spec.subject_table)
     numbers = np.unique(rows[subject].cast(pl.String).to_numpy().astype(str), return_inverse=True)[1].reshape(-1)
     repeated = rows[subject].n_unique() < rows.height
@@ -85,8 +90,12 @@ def holdout_of(candidate: ReleaseCandidate) -> Holdout:
 
 
 def integrity(candidate: ReleaseCandidate, holdout: Holdout) -> list[Verdict]:
-    """Is the holdout decided by the subjects' hash alone, and do its risks come from this bundle?"""
-    return [_locked(candidate, holdout), _reproduced(candidate, holdout)]
+    """Is the holdout what the training kept: rows, outcomes and risks, and in the part that the hash decides?"""
+    verdicts = [_unchanged(candidate), _locked(candidate, holdout), _reproduced(candidate, holdout)]
+    if candidate.bundle.description.derived is None:
+        # A recalibrated model's rows are later records, which its training entry names by digest alone.
+        verdicts.append(_recomputed(candidate, holdout))
+    return verdicts
 
 
 def trained_with(candidate: ReleaseCandidate) -> dict[str, Any]:
@@ -97,17 +106,84 @@ def trained_with(candidate: ReleaseCandidate) -> dict[str, Any]:
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _locked(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
-    from clinical_assets.modelling import recalibrated, splits
+def _unchanged(candidate: ReleaseCandidate) -> Verdict:
+    changed = changed_evidence(candidate)
+    retrain = f"Train {candidate.cohort} again."
+    if changed is None:
+        return Verdict(
+            "performance",
+            "evidence_unchanged",
+            "insufficient",
+            f"The training's ledger entry has no digests of its rows and results: it is older than they are. {retrain}",
+            limit="= 0",
+        )
+    return Verdict(
+        "performance",
+        "evidence_unchanged",
+        "fail" if changed else "pass",
+        f"Changed since the training entered it in the ledger: {', '.join(changed)}. Where nobody was erased since, "
+        f"find out who did it. {retrain}"
+        if changed
+        else "Rows, outcomes and results are those that the training entered in the ledger, by digest.",
+        value=float(len(changed)),
+        limit="= 0",
+    )
 
+
+def _recomputed(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
+    """Outcomes once more from the raw snapshots, against those that are judged by."""
+    import polars as pl
+
+    spec, key = trained_spec(candidate), list(candidate.spec.key)
+    if spec is None:
+        return _not_recomputed("the description that it was trained with is not kept.")
+    with workspace(candidate.settings) as folder:
+        try:
+            warehouse, _ = restore_features(candidate, spec, folder)
+            outcomes = warehouse.query("SELECT * FROM model.outcomes")
+        except ClinicalAssetsError as error:
+            return _not_recomputed(error.message)
+    again = outcomes.select(*key, pl.col("outcome").alias("recomputed"))
+    joined = holdout.frame.select(*key, "outcome").join(again, on=key, how="left", nulls_equal=True)
+    differs = int(joined.filter(~pl.col("outcome").eq_missing(pl.col("recomputed"))).height)
+    return Verdict(
+        "performance",
+        "outcomes_recomputed",
+        "fail" if differs else "pass",
+        f"{differs:,} of {joined.height:,} outcomes are not those that the raw snapshots give: they were changed after "
+        f"the training. Train {candidate.cohort} again."
+        if differs
+        else f"All {joined.height:,} outcomes come out again from the raw snapshots.",
+        value=float(differs),
+        limit="= 0",
+        n=joined.height,
+    )
+
+
+def _not_recomputed(why: str) -> Verdict:
+    return Verdict(
+        "performance",
+        "outcomes_recomputed",
+        "insufficient",
+        f"Outcomes cannot be computed from the raw snapshots again: {why}",
+        limit="= 0",
+    )
+
+
+def _locked(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
     subject = candidate.spec.subject_of(candidate.spec.subject_table)
     # A recalibrated model's rows are later records, split by a hash of their own.
-    derived = recalibrated.DERIVED in candidate.bundle.description
+    derived = candidate.bundle.description.derived is not None
+    together = None
+    if any(warning.code == TWINS for warning in candidate.training.results.warnings):
+        subjects = holdout.frame[subject].rank("dense").to_numpy().astype(np.int64)
+        together = find_twins(features_of(holdout.frame, candidate.bundle.feature_columns), subjects).groups
     split = splits.split_holdout(
         holdout.frame,
         subject=subject,
         share=float(trained_with(candidate)["modelling"]["holdout_share"]),
         salt=recalibrated.SALT if derived else splits.SALT,
+        together=together,
     )
     moved = int((split.holdout != (holdout.frame["part"] == "holdout").to_numpy()).sum())
     return Verdict(
@@ -127,7 +203,7 @@ def _locked(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
 
 def _reproduced(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
     bundle = candidate.bundle
-    again = action_risk(bundle.score(holdout.rows), action_from=int(bundle.description["action_from"]))
+    again = bundle.action_risk(holdout.rows)
     apart = float(np.abs(again - holdout.risk).max()) if holdout.n else 0.0
     same = apart <= TOLERANCE
     return Verdict(

@@ -1,7 +1,7 @@
 """Makes the pictures of docs/micro_cohorts.md, and prints the numbers its text quotes.
 
 Run from the repository's root: ``python docs/pictures/micro_cohorts/make.py`` (about five minutes, synthetic data).
-With ``--qusage FOLDER --org-db FILE --go-db FILE`` (see `clinical_assets.pathways.connectors` for where they come from)
+With ``--qusage FOLDER --org-db FILE --go-db FILE`` (origins: `clinical_assets.pathways.expression.connectors`)
 it also makes the pictures of the influenza cohorts.
 """
 
@@ -18,18 +18,20 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from clinical_assets.pathways.ablation import ablation
-from clinical_assets.pathways.connectors import go_biological_process, influenza_challenge, influenza_vaccine
-from clinical_assets.pathways.correlation import typical_correlation
-from clinical_assets.pathways.designs import FOLD_CHANGE, PATHWAYS, StudyData, study_data
-from clinical_assets.pathways.figures import optimism_picture, pathway_heat_map, precision_recall_panel
-from clinical_assets.pathways.gene_sets import MeasuredGeneSets, measured_gene_sets
-from clinical_assets.pathways.pairing import PairedExpression, pair_samples
-from clinical_assets.pathways.scores import PathwayScores, SignedRankScoring, score_subjects
-from clinical_assets.pathways.study import Budget, StudyResult, micro_cohort_study
-from clinical_assets.pathways.subject_page import subject_page
-from clinical_assets.pathways.synthetic import CASE, synthetic_paired_cohort
-from clinical_assets.statistics.intervals import Estimate
+from clinical_assets.pathways.expression.connectors import go_biological_process, influenza_challenge, influenza_vaccine
+from clinical_assets.pathways.expression.gene_sets import MeasuredGeneSets, measured_gene_sets
+from clinical_assets.pathways.expression.pairing import PairedExpression, pair_samples
+from clinical_assets.pathways.expression.synthetic import CASE, synthetic_paired_cohort
+from clinical_assets.pathways.results.figures import optimism_picture, pathway_heat_map, precision_recall_panel
+from clinical_assets.pathways.results.subject_page import subject_page
+from clinical_assets.pathways.scores.bidirectional import BidirectionalScoring
+from clinical_assets.pathways.scores.correlation import typical_correlation
+from clinical_assets.pathways.scores.scores import PathwayScores, SignedRankScoring, score_subjects
+from clinical_assets.pathways.study.ablation import ablation
+from clinical_assets.pathways.study.designs import FOLD_CHANGE, PATHWAYS, StudyData, study_data
+from clinical_assets.pathways.study.study import Budget, micro_cohort_study
+from clinical_assets.pathways.study.study_results import StudyResult
+from clinical_assets.statistics.uncertainty.intervals import Estimate
 
 HERE = Path(__file__).resolve().parent
 
@@ -110,6 +112,24 @@ def recovery() -> None:
             print(f"recovery, correlation {rho}, effect {effect}: {'; '.join(told)}")
 
 
+def both_scores() -> None:
+    """Power and false calls of both scores, with genes that move together and genes that move apart."""
+    made = synthetic_paired_cohort(n_subjects=200, n_genes=4000, n_planted=0, layout="disjoint", seed=11)
+    case = np.array([label == CASE for label in made.paired.labels])
+    for apart in (False, True):
+        for effect in (0.4, 0.8, 1.2):
+            affected = made.paired.affected.copy()
+            for genes in made.sets.positions[:8]:
+                signs = np.where(np.arange(genes.size) % 2, -1.0, 1.0) if apart else np.ones(genes.size)
+                affected[np.ix_(case, genes)] += effect * signs
+            paired = replace(made.paired, affected=affected)
+            told = []
+            for method in (SignedRankScoring(), BidirectionalScoring()):
+                called = score_subjects(paired, made.sets, method=method).score[case] != 0
+                told.append(f"{method.name}: power {called[:, :8].mean():.2f}, others {called[:, 8:].mean():.3f}")
+            print(f"genes {'apart' if apart else 'together'}, effect {effect}: {'; '.join(told)}")
+
+
 def save(name: str, content: bytes) -> None:
     (HERE / name).write_bytes(content)
     print(f"{name}: {len(content) / 1024:.0f} kB")
@@ -145,6 +165,7 @@ def report(
 def synthetic() -> None:
     level_of_the_test()
     recovery()
+    both_scores()
     made = synthetic_paired_cohort(seed=1)
     scores = score_subjects(made.paired, made.sets)
     save("heat_map.png", pathway_heat_map(scores, made.sets, made.paired.labels, n_sets=20))
@@ -170,7 +191,7 @@ def influenza(qusage: Path, org_db: Path, go_db: Path) -> None:
         print(f"== {name}: {' '.join(paired.statements)} {sets.statement()}")
         describe(paired, sets, scores, positive)
         data = study_data(paired, scores, positive=positive)
-        budget = Budget(permuted=((PATHWAYS, "logistic regression"),))
+        budget = Budget(primary=(PATHWAYS, "logistic regression"))
         designs = tuple(design.name for design in data.designs)
         report(micro_cohort_study(data, budget=budget), data, designs, budget, f"{name}_", 20)
 

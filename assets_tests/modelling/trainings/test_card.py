@@ -1,0 +1,108 @@
+"""The card says what the model is, who took part and who answers, with labels in place of codes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from assets_tests.worlds.ward.trained import COHORT, Trained
+from clinical_assets.cohorts.registry import SHIPPED, Catalogue
+from clinical_assets.modelling.description.training_results import TrainingResults
+from clinical_assets.modelling.trainings import plots
+from clinical_assets.modelling.trainings.card import card_json, card_markdown
+from clinical_assets.modelling.trainings.chai import chai_fields
+
+# Elements of CHAI's schema v0.1 that must be there (minOccurs 1).
+CHAI = {
+    "BasicInfo": ("ModelName", "ModelDeveloper", "DeveloperContact"),
+    "ReleaseInfo": ("ReleaseStage", "ReleaseDate", "ReleaseVersion", "GlobalAvailability"),
+    "ModelSummary": ("Summary", "Keywords"),
+    "UsesAndDirections": (
+        "IntendedUseAndWorkflow",
+        "PrimaryIntendedUsers",
+        "HowToUse",
+        "TargetedPatientPopulation",
+        "CautionedOutOfScopeSettings",
+    ),
+    "Warnings": ("KnownRisksAndLimitations", "KnownBiasesOrEthicalConsiderations", "ClinicalRiskLevel"),
+    "AISystemFacts": (
+        "OutcomesAndOutputs",
+        "ModelType",
+        "InputDataSource",
+        "OutputAndInputDataTypes",
+        "DevelopmentDataCharacterization",
+        "BiasMitigationApproaches",
+        "OngoingMaintenance",
+    ),
+    "TransparencyInformation": ("FundingSource", "StakeholdersConsulted"),
+    "KeyMetrics": ("UsefulnessUsabilityEfficacy", "FairnessEquity", "SafetyReliability"),
+    "Resources": ("PeerReviewedPublications", "PatientConsentOrDisclosure", "StakeholdersConsulted"),
+}
+
+
+def _text(trained: Trained, results: TrainingResults | None = None) -> str:
+    spec = trained.catalogue.spec(COHORT)
+    return card_markdown(spec, results or trained.training.results, picture=lambda name: f"{name}.png", pictures=())
+
+
+def test_every_field_of_chais_card_is_there_and_what_nobody_said_is_not_made_up(trained_ward: Trained) -> None:
+    spec = trained_ward.catalogue.spec(COHORT)
+    found = chai_fields(spec, trained_ward.training.results)
+    for section, names in CHAI.items():
+        assert set(names) <= set(found[section])
+    assert found["UsesAndDirections"]["PrimaryIntendedUsers"] == spec.card.users if spec.card else False
+    assert found["TransparencyInformation"]["StakeholdersConsulted"] is None
+    assert "| StakeholdersConsulted | not stated |" in _text(trained_ward)
+
+
+def test_both_forms_of_the_card_hold_the_same_parts(trained_ward: Trained) -> None:
+    text = _text(trained_ward)
+    results = card_json(trained_ward.catalogue.spec(COHORT), trained_ward.training.results)["results"]
+    for term in results["model_terms"]["terms"]:
+        assert f"| {term['feature']}{' is missing' if term['is_flag'] else ''} | {term['coefficient']:.6g} |" in text
+    assert f"{results['model_terms']['intercept']:.6g} plus" in text
+    for row in results["table_one"]["rows"]:
+        assert " | ".join(row["cells"]) in text
+    assert f"{results['participants']['used']:,} used" in text
+    assert text.count("| in use |") == 1
+
+
+def test_a_card_of_an_older_training_says_what_it_lacks(trained_ward: Trained) -> None:
+    later = ("model_terms", "table_one", "participants", "rates", "age_groups", "directions")
+    older = {name: value for name, value in trained_ward.training.results.to_json().items() if name not in later}
+    text = _text(trained_ward, TrainingResults.of(older, where="an older report"))
+    for words in ("kept no terms", "kept no Table 1", "kept no flow"):
+        assert words in text
+
+
+def test_groups_are_named_by_their_labels() -> None:
+    spec = Catalogue((SHIPPED,)).spec("framingham_chd")
+    assert spec.group_label("sex", "0") == "0: Female"
+    assert spec.group_label("sex", "unknown") == "unknown"
+    assert spec.labelled("tpr_difference[sex=0 & education=4]") == (
+        "tpr_difference[sex=0: Female & education=4: College degree]"
+    )
+    assert spec.labelled("sex=1: it has 2 rows") == "sex=1: Male: it has 2 rows"
+    assert spec.labelled("sex=01, unisex=0, sex=0: Female") == "sex=01, unisex=0, sex=0: Female"
+
+
+@pytest.mark.parametrize("top", [0.004, 0.05, 0.18, 0.7, 0.99])
+def test_axes_of_risks_end_a_little_beyond_the_risks_and_never_beyond_one(top: float) -> None:
+    end = plots._end([top])
+    assert top <= end <= min(1.0, 1.2 * top + 1e-9)
+    assert math.isclose(end, round(end, 4))
+
+
+def test_a_rare_outcome_fills_its_panel_as_a_common_one_does() -> None:
+    rng = np.random.default_rng(1)
+    risk = 1 / (1 + np.exp(-rng.normal(-3.5, 1.1, 3000)))
+    event = (rng.random(3000) < risk).astype(int)
+    assert event.mean() < 0.07
+    drawn = plots.risk_distribution_figure(event, risk, classes=["no", "yes"], tiers={"Low": 0.0, "High": 0.1})
+    rare, common = (axes.get_ylim()[1] for axes in reversed(drawn.axes))
+    assert 0.3 < rare / common < 3
+    assert drawn.axes[1].get_xscale() == "log"
+    for axes in drawn.axes:
+        assert all(bar.get_height() >= 0 for bar in axes.patches if hasattr(bar, "get_height"))

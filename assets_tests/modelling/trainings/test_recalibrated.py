@@ -1,0 +1,179 @@
+"""A recalibrated model is its base with another logistic map behind it, and nothing else."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from assets_tests.worlds.ward.served import Served, new_patients, watched_ward
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.modelling.bundle.bundle_description import BundleDescription, RecalibrationKind
+from clinical_assets.modelling.trainings import trainings
+from clinical_assets.modelling.trainings.recalibrated import (
+    Recalibrated,
+    derive,
+    fit_map,
+    keep_rows,
+    verify_map,
+)
+from clinical_assets.modelling.trainings.reference import read_reference
+from clinical_assets.statistics.calibration.logistic import expit, logit
+
+KINDS: tuple[RecalibrationKind, ...] = ("intercept", "intercept_and_slope")
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Served, pl.DataFrame]:
+    """A served cohort and its matured records."""
+    served = watched_ward(tmp_path_factory)
+    rows = served.matured()
+    assert rows is not None
+    return served, rows
+
+
+@pytest.fixture
+def mine(once: tuple[Served, pl.DataFrame], tmp_path: Path) -> Served:
+    """The same in a folder of the test's own."""
+    return Served(once[0].trained.copy_to(tmp_path / "trained"), tmp_path / "sent")
+
+
+def made(mine: Served, rows: pl.DataFrame, kind: RecalibrationKind = "intercept_and_slope") -> Recalibrated:
+    return derive(
+        mine.trained.training,
+        mine.spec,
+        rows,
+        kind=kind,
+        settings=mine.trained.settings,
+        run_id="a run",
+        cause="sha256:cause",
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_new_log_odds_are_the_map_of_the_old_ones_and_contributions_still_add_up(
+    mine: Served, once: tuple[Served, pl.DataFrame], kind: RecalibrationKind
+) -> None:
+    rows = once[1]
+    done = made(mine, rows, kind)
+    bundle, base = done.training.bundle(), mine.bundle
+    new, old = np.asarray(logit(bundle.score(rows))), np.asarray(logit(base.score(rows)))
+    assert new == pytest.approx(done.intercept + done.slope * old, abs=1e-9)
+    assert (done.slope == 1) == (kind == "intercept")
+    explained = bundle.explain(rows)
+    total = np.asarray(explained.contributions).sum(axis=1).ravel() + np.ravel(explained.base)
+    assert total == pytest.approx(new, abs=1e-6)
+
+
+def test_features_statement_and_threshold_stay_and_the_digest_does_not(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    bundle, base = made(mine, once[1]).training.bundle(), mine.bundle
+    assert bundle.digest != base.digest
+    assert bundle.statement == base.statement
+    ours, theirs = bundle.description.to_json(), base.description.to_json()
+    changed = {name for name in ours if ours[name] != theirs.get(name)}
+    assert changed == {"derived", "recalibration"}
+    assert bundle.description.derived is not None
+    assert bundle.description.derived.base == base.digest
+
+
+def test_it_is_the_newest_training_with_its_description_and_rows(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    done = made(mine, once[1])
+    newest = trainings.latest(mine.trained.settings, mine.spec.name)
+    assert newest.folder == done.training.folder
+    assert (newest.report / "spec.json").read_bytes() == (mine.trained.training.report / "spec.json").read_bytes()
+    assert newest.results.holdout.n == done.rows.filter(pl.col("part") == "holdout").height
+    with mine.warehouse.writer() as connection:
+        keep_rows(connection, done.rows, done.training.bundle().digest)
+    with mine.warehouse.reader() as connection:
+        kept = read_reference(connection, done.training.bundle().digest)
+    assert kept.equals(done.rows)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_edited_constant_is_noticed(
+    mine: Served, once: tuple[Served, pl.DataFrame], kind: RecalibrationKind
+) -> None:
+    done = made(mine, once[1], kind)
+    description = done.training.bundle().description
+    assert verify_map(done.rows, description, base=mine.bundle)
+    for part, name in (
+        ("derived", "intercept"),
+        ("derived", "slope"),
+        ("recalibration", "intercepts"),
+        ("recalibration", "slopes"),
+    ):
+        edited = copy.deepcopy(description.to_json())
+        value = edited[part][name]
+        edited[part][name] = [value[0] + 1e-6] if isinstance(value, list) else value + 1e-6
+        assert not verify_map(done.rows, BundleDescription.model_validate(edited), base=mine.bundle), (part, name)
+
+
+def test_an_edited_row_is_noticed(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
+    done = made(mine, once[1])
+    first = done.rows.with_row_index().filter(pl.col("part") == "train")["index"][0]
+    flipped = pl.when(pl.int_range(pl.len()) == first).then(1 - pl.col("outcome")).otherwise(pl.col("outcome"))
+    rows = done.rows.with_columns(flipped.alias("outcome"))
+    assert not verify_map(rows, done.training.bundle().description, base=mine.bundle)
+
+
+def test_the_order_of_the_records_does_not_matter(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
+    first = made(mine, once[1]).training.bundle().digest
+    assert made(mine, once[1].sample(fraction=1.0, shuffle=True, seed=1)).training.bundle().digest == first
+
+
+def test_a_part_without_events_is_refused(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
+    with pytest.raises(InsufficientData, match="events"):
+        made(mine, once[1].with_columns(pl.lit(0, dtype=pl.Int32).alias("outcome")))
+
+
+def test_a_map_of_a_map_is_one_map(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
+    first = made(mine, once[1])
+    middle = first.training.bundle()
+    again = once[1].with_columns(pl.Series("risk", middle.score(once[1])))
+    second = derive(
+        first.training,
+        mine.spec,
+        again.filter(pl.col("age_years") > 60),
+        kind="intercept",
+        settings=mine.trained.settings,
+        run_id="b",
+        cause="c",
+    )
+    new = np.asarray(logit(second.training.bundle().score(once[1])))
+    assert new == pytest.approx(second.intercept + np.asarray(logit(middle.score(once[1]))), abs=1e-9)
+
+
+def test_the_map_repairs_what_it_was_fitted_on() -> None:
+    rng = np.random.default_rng(1)
+    log_odds = rng.normal(size=20_000)
+    event = (rng.random(20_000) < expit(0.7 + 0.5 * log_odds)).astype(int)
+    intercept, slope = fit_map(event, np.asarray(expit(log_odds)), kind="intercept_and_slope")
+    assert (intercept, slope) == pytest.approx((0.7, 0.5), abs=0.05)
+    assert fit_map(event, np.asarray(expit(log_odds)), kind="intercept")[1] == 1.0
+
+
+def test_records_that_a_recalibrated_model_was_made_from_are_not_its_performance(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    done = made(mine, once[1])
+    bundle = done.training.bundle()
+    with mine.warehouse.writer() as connection:
+        keep_rows(connection, done.rows, bundle.digest)
+    (batch,) = {row[0] for row in mine.warehouse.query("SELECT DISTINCT batch FROM monitoring.scored_records").rows()}
+    mine.score(batch, bundle)
+    found = mine.matured(bundle)
+    assert found is not None
+    assert found.height == 0
+    subjects, visits = new_patients(30, seed=8)
+    mine.score(mine.receive(subjects, visits, name="later"), bundle)
+    mine.outcomes([{"patient_id": row["patient_id"], "died": row["died"]} for row in subjects])
+    found = mine.matured(bundle)
+    assert found is not None
+    assert set(found["patient_id"]) == {row["patient_id"] for row in subjects}

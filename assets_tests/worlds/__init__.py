@@ -1,0 +1,1 @@
+"""Worlds that tests begin with; see README.md."""

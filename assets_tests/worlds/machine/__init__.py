@@ -1,0 +1,1 @@
+"""What a machine brings: processes, servers, databases, runs."""

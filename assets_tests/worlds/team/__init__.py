@@ -1,0 +1,1 @@
+"""Cohorts of a team outside the package."""

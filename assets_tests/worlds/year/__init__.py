@@ -1,0 +1,1 @@
+"""A released model and the year after it."""

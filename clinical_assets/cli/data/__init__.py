@@ -1,0 +1,1 @@
+"""Commands about cohorts and their tables."""

@@ -1,0 +1,206 @@
+"""``clinical-assets materialize``: one Dagster run per cohort, side by side, watched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+
+from clinical_assets.cli import context
+from clinical_assets.cli.options import cohort_names
+from clinical_assets.cli.output import err, out, show_json, show_rows
+from clinical_assets.cohorts.paired.paired import paired_catalogue
+from clinical_assets.foundation.errors import SpecError
+
+if TYPE_CHECKING:
+    from clinical_assets.launch.cohort_run import CohortRun, StepState
+
+#: The job of micro-cohorts, which have a catalogue of their own.
+PAIRED_JOB = "study_micro_cohort"
+#: As `defs.automation.jobs` has them; written here too, so that --help imports no Dagster.
+JOB_NAMES = (
+    "ingest_cohort",
+    "train_cohort",
+    "prepare_release",
+    "promote_champion",
+    "monitor_cohort",
+    "recalibrate_model",
+    PAIRED_JOB,
+)
+#: Exit code after Ctrl-C or SIGTERM, as shells have it.
+STOPPED = 130
+
+
+def _jobs(incomplete: str) -> list[str]:
+    return [name for name in JOB_NAMES if name.startswith(incomplete)]
+
+
+def materialize(
+    cohorts: Annotated[list[str] | None, typer.Argument(help="Names of cohorts.", autocompletion=cohort_names)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every cohort of the catalogue that the job is for.")] = False,
+    job: Annotated[
+        str,
+        typer.Option(help=f"Job to run for each cohort: {', '.join(JOB_NAMES)}.", autocompletion=_jobs),
+    ] = "ingest_cohort",
+    select: Annotated[
+        list[str] | None, typer.Option(help="Only this asset of the job; may be given several times.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Cohorts side by side.")] = min(2, os.cpu_count() or 1),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Materialise cohorts: each is an ordinary Dagster run, seen in the UI.
+
+    One cohort's failure leaves the others alone; the exit code is 1 when any failed. Ctrl-C cancels the runs that go
+    on, begins no other, and says which were done; the exit code is 130 then.
+    """
+    if every == bool(cohorts):
+        raise typer.BadParameter("name cohorts, or give --all")
+    if job == PAIRED_JOB:
+        paired = paired_catalogue(context.catalogue().folders)
+        names = list(dict.fromkeys(cohorts or paired.names()))
+        for name in names:
+            paired.path(name)
+    else:
+        names = list(dict.fromkeys(cohorts or context.catalogue().names()))
+        for name in names:
+            context.catalogue().entry(name)
+    assets = _known(job, select or [])
+    spec = paired_catalogue(context.catalogue().folders).spec if job == PAIRED_JOB else context.workspace().spec
+    broken = _broken(names, spec)
+    names = [name for name in names if name not in broken]
+    if not names:
+        raise typer.Exit(1)
+    from clinical_assets.launch.side_by_side import materialize as launch
+
+    view = _Live(names, quiet=as_json)
+    with view:
+        runs = launch(names, job=job, workers=workers, progress=view.update, ended=view.ended, assets=assets)
+    if as_json:
+        show_json([asdict(run) for run in runs])
+    else:
+        _summary(runs)
+        left = [run.cohort for run in runs if run.canceled]
+        if left:
+            chosen = "".join(f" --select {name}" for name in select or [])
+            err.print(f"\nLeft: clinical-assets materialize {' '.join(left)} --job {job}{chosen}", markup=False)
+    if any(run.canceled for run in runs):
+        raise typer.Exit(STOPPED)
+    if broken or not all(run.success for run in runs):
+        raise typer.Exit(1)
+
+
+def _broken(names: Iterable[str], spec: Callable[[str], object]) -> set[str]:
+    """Cohorts whose description cannot be used, each told; they get no run."""
+    found = set()
+    for name in names:
+        try:
+            spec(name)
+        except SpecError as error:
+            found.add(name)
+            err.print(f"[bold red]{name}[/bold red] is not run: its description is broken.")
+            err.print(str(error), markup=False)
+    return found
+
+
+def _known(job: str, assets: list[str]) -> list[str]:
+    """The chosen assets, with those that are made in one step with them; refuses names that nobody knows."""
+    if job not in JOB_NAMES:
+        raise typer.BadParameter(f"no job is called {job!r}; there are {', '.join(JOB_NAMES)}", param_hint="--job")
+    if not assets:
+        return []
+    from clinical_assets.definitions import load
+
+    graph = load().resolve_asset_graph()
+    keys = {key.to_user_string(): key for key in load().resolve_job_def(job).asset_layer.selected_asset_keys}
+    unknown = [name for name in assets if name not in keys]
+    if unknown:
+        raise typer.BadParameter(
+            f"job {job} has no asset {unknown[0]!r}; it has {', '.join(sorted(keys))}", param_hint="--select"
+        )
+    together = {key.to_user_string() for name in assets for key in graph.get(keys[name]).execution_set_asset_keys}
+    return sorted(together)
+
+
+def _summary(runs: list[CohortRun]) -> None:
+    show_rows(
+        [
+            {
+                "cohort": run.cohort,
+                "state": _state(run),
+                "seconds": f"{run.seconds:.1f}",
+                "run": run.run_id,
+            }
+            for run in runs
+        ]
+    )
+    for run in runs:
+        for check in run.checks:
+            mark = "[yellow]warns[/yellow]" if check.severity == "WARN" else "[red]FAILS[/red]"
+            said = f": {escape(check.description)}" if check.description else ""
+            out.print(f"{mark} {run.cohort} {check.asset}.{check.check}{said}")
+    for run in runs:
+        if run.error and not run.canceled:
+            err.print(f"\n[bold red]{run.cohort}[/bold red]")
+            err.print(run.error, markup=False)
+
+
+def _state(run: CohortRun) -> str:
+    if run.success:
+        return "done"
+    if run.canceled:
+        return "canceled" if run.begun else "not begun"
+    return f"FAILED at {run.failed_step or 'start'}"
+
+
+class _Live:
+    """One line a cohort that follows its steps; plain lines when nobody watches a terminal."""
+
+    def __init__(self, cohorts: list[str], *, quiet: bool) -> None:
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        self._quiet = quiet
+        self._seen: dict[str, set[str]] = {cohort: set() for cohort in cohorts}
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.fields[cohort]}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[step]}"),
+            TimeElapsedColumn(),
+            console=err,
+            disable=quiet or not err.is_terminal,
+        )
+        width = max(map(len, cohorts))
+        self._tasks = {
+            cohort: self._progress.add_task("", cohort=cohort.ljust(width), step="waiting", start=False, total=None)
+            for cohort in cohorts
+        }
+
+    def __enter__(self) -> _Live:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def ended(self, run: CohortRun) -> None:
+        """Stop the line of a cohort whose run is over, and say how it ended."""
+        # A finished task neither turns nor counts seconds; the total makes it one.
+        self._progress.update(self._tasks[run.cohort], step=_state(run), total=1, completed=1)
+
+    def update(self, cohort: str, steps: tuple[StepState, ...]) -> None:
+        """Take in the states of a cohort's steps."""
+        done = [step for step in steps if step.state != "in_progress"]
+        now = next((step.step for step in steps if step.state == "in_progress"), None)
+        task = self._tasks[cohort]
+        if not self._progress.tasks[task].started:
+            self._progress.start_task(task)
+        self._progress.update(task, step=now or (done[-1].step if done else "starting"), completed=len(done))
+        if not err.is_terminal and not self._quiet:
+            for step in done:
+                if step.step not in self._seen[cohort]:
+                    err.print(f"{cohort}: {step.step} {step.state}")
+        self._seen[cohort] |= {step.step for step in done}

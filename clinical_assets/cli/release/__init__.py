@@ -1,0 +1,1 @@
+"""Commands about gates, dossiers, people, signatures and the ledger."""

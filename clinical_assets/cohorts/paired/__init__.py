@@ -1,0 +1,1 @@
+"""Descriptions of paired micro-cohorts and their sources."""

@@ -1,0 +1,75 @@
+"""Promises about what a model reads, as checks that can fail."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from clinical_assets.defs.shared.asset_metadata import shown
+from clinical_assets.defs.shared.cohort_asset import broken, cohort_check
+from clinical_assets.workspace import CohortHandle
+
+if TYPE_CHECKING:
+    from clinical_assets.warehouse.sql.docs import SqlTestKind
+    from clinical_assets.warehouse.sql.tests import SqlTestResult
+
+SQL_TESTS: "tuple[SqlTestKind, ...]" = ("not_null", "unique", "accepted_values", "relationships", "expression")
+
+
+@cohort_check(asset="features", blocking=True)
+def outcome_has_every_class(cohort: CohortHandle) -> dg.AssetCheckResult:
+    """Every class of the outcome occurs among the units that may be used for training."""
+    found = dict(
+        cohort.warehouse.query(
+            "SELECT outcome, count(*) FROM model.outcomes WHERE exclusion IS NULL GROUP BY outcome ORDER BY outcome"
+        ).rows()
+    )
+    rows = [{"class": label, "units": found.get(index, 0)} for index, label in enumerate(cohort.spec.target.classes)]
+    wrong = [f"no unit has the class {row['class']!r}" for row in rows if not row["units"]]
+    wrong += [f"{count} units have the unknown class {index}" for index, count in found.items() if index >= len(rows)]
+    return broken(wrong, classes=rows)
+
+
+def _sql_check(kind: "SqlTestKind") -> dg.AssetChecksDefinition:
+    @cohort_check(
+        asset="features",
+        name=f"sql_{kind}",
+        blocking=True,
+        promise=f"Every `{kind}` test that stands beside the cohort's SQL models holds.",
+    )
+    def check(cohort: CohortHandle) -> dg.AssetCheckResult:
+        from clinical_assets.warehouse.sql.tests import run_tests
+
+        results = [
+            result
+            for model in (cohort.sql.feature_model, cohort.sql.outcome_model)
+            for result in run_tests(cohort.sql, cohort.warehouse, model, kinds=(kind,))
+        ]
+        return _verdict(results, kind)
+
+    return check
+
+
+def _verdict(results: "list[SqlTestResult]", kind: str) -> dg.AssetCheckResult:
+    failed = [result for result in results if result.failures]
+    hard = [result for result in failed if result.severity == "error"]
+    rows = [
+        {
+            "model": result.model,
+            "column": result.column or "-",
+            "test": result.test,
+            "failures": result.failures,
+            "severity": result.severity,
+            "examples": "; ".join(map(str, result.examples)),
+        }
+        for result in results
+    ]
+    said = f"{len(failed)} of {len(results)} {kind} tests fail" if results else f"no {kind} test is declared"
+    return dg.AssetCheckResult(
+        passed=not failed,
+        severity=dg.AssetCheckSeverity.ERROR if hard else dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=shown({"tests": rows}),
+    )
+
+
+SQL_CHECKS = [_sql_check(kind) for kind in SQL_TESTS]

@@ -1,0 +1,1 @@
+"""Paired cohorts from two samples of each subject to study and ablation: assets, checks and their handle."""

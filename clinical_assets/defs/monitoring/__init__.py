@@ -1,0 +1,1 @@
+"""Watching the champion: the assets and checks that registered reports become, recommendation and page."""

@@ -1,0 +1,1 @@
+"""New records and their scores: assets."""

@@ -1,0 +1,1 @@
+"""A release candidate: what was trained, from what, what changed, and whether it can be made again."""

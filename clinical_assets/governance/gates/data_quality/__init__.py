@@ -1,0 +1,1 @@
+"""Gate 1, data quality: records, features, identifiers, values, label noise."""

@@ -1,0 +1,1 @@
+"""People's data: finding what identifies somebody, and erasing somebody."""

@@ -1,0 +1,1 @@
+"""Promotion and rollback: what blocks them, and the switch itself."""

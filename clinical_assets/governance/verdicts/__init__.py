@@ -1,0 +1,1 @@
+"""Verdicts: value, limit, interval, n and evidence; how they are judged, and the store that keeps them."""

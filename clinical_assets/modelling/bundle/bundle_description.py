@@ -1,0 +1,249 @@
+"""What stands in a bundle beside its graph: ``bundle.json`` and ``manifest.json``, as types.
+
+What belongs here: their fields, which every later version must still read. What does not: how a value comes about, and
+anything heavy: whoever wants to know a threshold need not load a numerics library.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from clinical_assets.foundation.canonical import readable_json
+from clinical_assets.foundation.stored_format import StoredDocument
+
+DESCRIPTION, MANIFEST = "bundle.json", "manifest.json"
+LIGHTGBM, XGBOOST, LINEAR, BAYES, PATHS = "lightgbm", "xgboost", "linear", "naive_bayes", "paths"
+
+RecalibrationKind = Literal["intercept", "intercept_and_slope"]
+
+
+class BundleManifest(StoredDocument):
+    """The files of a bundle.
+
+    Attributes
+    ----------
+    format : int
+        Version of the bundle's format.
+    files : dict
+        Name to SHA-256 in hexadecimal digits.
+    """
+
+    format: int
+    files: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: Path) -> BundleManifest:
+        """Read a bundle's manifest; nothing is compared with it."""
+        return cls.of(json.loads((folder / MANIFEST).read_text(encoding="utf-8")), where=folder / MANIFEST)
+
+    def write(self, folder: Path) -> None:
+        """Write it beside the files."""
+        (folder / MANIFEST).write_text(readable_json(self.to_json(), sort_keys=True), encoding="utf-8")
+
+
+class TrainingProvenance(StoredDocument):
+    """What a bundle was made from: digests of data, description and SQL, and versions of what made it.
+
+    A part that is missing is empty; the regulatory gate finds it.
+
+    Attributes
+    ----------
+    snapshots : dict
+        Table to digest of the raw snapshot.
+    libraries : dict
+        Package to version.
+    """
+
+    data_digest: str = ""
+    snapshots: dict[str, str] = Field(default_factory=dict)
+    spec_digest: str = ""
+    features_sql_digest: str = ""
+    outcome_sql_digest: str = ""
+    code_version: str = ""
+    python: str = ""
+    machine: str = ""
+    libraries: dict[str, str] = Field(default_factory=dict)
+
+
+class StoredTier(StoredDocument):
+    """One risk tier, from ``lower`` (inclusive, 0 to 1) up to the next."""
+
+    name: str
+    lower: float
+    action: str
+    cost: float = 0.0
+
+
+class StoredRecalibration(StoredDocument):
+    """The map from raw to served log-odds; see ``search.recalibration``."""
+
+    intercepts: tuple[float, ...]
+    slopes: tuple[float, ...]
+    at_floor: bool = False
+
+
+class StoredPreparation(StoredDocument):
+    """The fitted steps before the model; see ``table.preparation``."""
+
+    n_features: int
+    medians: tuple[float, ...] | None
+    flagged: bool
+    kept: tuple[int, ...]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+
+
+class FeatureReference(StoredDocument):
+    """What training rows looked like in one feature; null where none was known."""
+
+    missing_share: float
+    median: float | None
+    mean: float | None
+    sd: float | None
+    quantiles: tuple[float, ...] | None
+
+
+class StoredReference(StoredDocument):
+    """What training rows looked like: their number, the shares of the quantiles, and each feature."""
+
+    n: int
+    shares: tuple[float, ...]
+    features: dict[str, FeatureReference]
+
+
+class LinearExplanation(StoredDocument):
+    """Terms of a linear model in its own, standardised columns."""
+
+    method: Literal["linear"]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+
+class BayesExplanation(StoredDocument):
+    """Means and variances (2, q) of each class and the classes' shares."""
+
+    method: Literal["naive_bayes"]
+    means: tuple[tuple[float, ...], ...]
+    variances: tuple[tuple[float, ...], ...]
+    priors: tuple[float, ...]
+
+
+class BoosterExplanation(StoredDocument):
+    """A booster that lies beside the graph in its library's own text format."""
+
+    method: Literal["lightgbm", "xgboost"]
+    file: str
+
+
+class PathsExplanation(StoredDocument):
+    """Sampled paths need nothing but the graph."""
+
+    method: Literal["paths"]
+
+
+StoredExplanation = Annotated[
+    LinearExplanation | BayesExplanation | BoosterExplanation | PathsExplanation, Field(discriminator="method")
+]
+
+
+class Derivation(StoredDocument):
+    """How a recalibrated bundle came from another.
+
+    Attributes
+    ----------
+    base : str
+        Digest of the other bundle; ``from`` in the file.
+    kind : "intercept" or "intercept_and_slope"
+        What was fitted again.
+    intercept, slope : float
+        Of the map between the base's served log-odds and the new ones.
+    n, events : int
+        Records that the map was fitted on.
+    cause : str
+        Digest of the recommendation that asked for it.
+    """
+
+    base: str = Field(validation_alias="from", serialization_alias="from")
+    kind: RecalibrationKind
+    intercept: float
+    slope: float
+    n: int
+    events: int
+    cause: str
+
+
+class BundleFacts(StoredDocument):
+    """What a bundle says of its cohort, beside the model.
+
+    Attributes
+    ----------
+    synthetic : bool
+        Whether the records are made up.
+    action_from : int
+        The mildest class that calls for action.
+    threshold : float
+        Risk from which on a unit is alerted, 0 to 1.
+    tiers : tuple of StoredTier
+        By rising risk.
+    reference : StoredReference or None
+        Distributions of the training rows.
+    class_costs : tuple of tuple of float, or None
+        Cost of each decision (column) for each true class (row), for more than two classes; None decides for the
+        likeliest class.
+    """
+
+    cohort: str
+    synthetic: bool
+    action_from: int
+    threshold: float
+    tiers: tuple[StoredTier, ...]
+    reference: StoredReference | None = None
+    provenance: TrainingProvenance = Field(default_factory=TrainingProvenance)
+    class_costs: tuple[tuple[float, ...], ...] | None = None
+
+
+class BundleDescription(BundleFacts):
+    """Content of ``bundle.json``: everything a reader or a server must know of a model.
+
+    Attributes
+    ----------
+    candidate : str
+        Kind of model.
+    parameters : dict
+        Setting that the search chose.
+    imbalance : str
+        How the rarer class was given weight.
+    feature_columns, classes : tuple of str
+        In the order of the model's columns and of the classes' numbers.
+    raw_risk_floor : float
+        Raw risks are kept away from 0 and 1 by this.
+    typical_row : dict
+        Feature to median of the training rows.
+    derived : Derivation or None
+        Where the bundle is another one's, recalibrated.
+    """
+
+    candidate: str
+    parameters: dict[str, Any]
+    imbalance: str
+    feature_columns: tuple[str, ...]
+    classes: tuple[str, ...]
+    recalibration: StoredRecalibration
+    raw_risk_floor: float
+    preparation: StoredPreparation
+    explanation: StoredExplanation
+    typical_row: dict[str, float]
+    derived: Derivation | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> BundleDescription:
+        """Read a bundle's description; its digest is not checked."""
+        return cls.of(json.loads((folder / DESCRIPTION).read_text(encoding="utf-8")), where=folder / DESCRIPTION)
+
+    def write(self, folder: Path) -> None:
+        """Write it; equal descriptions give equal bytes, which the bundle's digest covers."""
+        (folder / DESCRIPTION).write_text(readable_json(self.to_json(), sort_keys=True), encoding="utf-8")

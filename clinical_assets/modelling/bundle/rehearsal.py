@@ -1,0 +1,59 @@
+"""Whether a candidate's graph says what its library says, tried before a search of hours is paid for.
+
+What belongs here: one quick fit per candidate, and its comparison with its ONNX graph. A sealed bundle is compared
+again, on the fitted model itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from clinical_assets.cohorts.decisions import Modelling
+from clinical_assets.modelling.bundle.bundle import require_equal, session_of
+from clinical_assets.modelling.bundle.onnx_graph import FEATURES, build_graph
+from clinical_assets.modelling.search.candidates import floor_of, raw_risk, without_sampler
+from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.search.search import fit_setting
+from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.table.inputs import ModelInput
+from clinical_assets.modelling.table.preparation import Preparation
+
+#: Rows that are fitted on; all rows are compared.
+FITTED_ROWS = 2_000
+
+
+def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
+    """Fit every candidate once with its first setting, and compare it with its graph on all training rows.
+
+    Parameters
+    ----------
+    train : ModelInput
+        Training rows, none of the holdout.
+    modelling : Modelling
+        Candidates, imbalance strategies and seed.
+
+    Raises
+    ------
+    BundleError
+        A graph and its library disagree; names the candidate.
+    """
+    n_classes = len(train.classes)
+    rng = np.random.default_rng(modelling.search.seed)
+    chosen = np.sort(rng.permutation(train.n)[:FITTED_ROWS])
+    if np.unique(train.y[chosen]).size < n_classes:
+        chosen = np.arange(train.n)  # a rare class needs all rows
+    maps = 1 if n_classes == 2 else n_classes
+    same = Recalibration((0.0,) * maps, (1.0,) * maps)
+    for name in dict.fromkeys(modelling.candidates):
+        X, y = train.X[chosen], train.y[chosen]
+        fitted = fit_setting(name, start(name, y.size), modelling.imbalance[0], X, y, modelling.search.seed)
+        pipeline = without_sampler(fitted)
+        graph = build_graph(
+            pipeline[-1],
+            Preparation.of(pipeline, n_features=train.X.shape[1]),
+            same,
+            floor=floor_of(name),
+            n_classes=n_classes,
+        )
+        (risk,) = session_of(graph.SerializeToString()).run(None, {FEATURES: train.X})
+        require_equal(name, same.apply(raw_risk(pipeline.predict_proba(train.X), name=name)), np.asarray(risk))

@@ -1,0 +1,1 @@
+"""The pointer to the bundle that serves a cohort."""

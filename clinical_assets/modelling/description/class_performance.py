@@ -1,0 +1,139 @@
+"""Performance class by class, for an outcome of more than two: who is recognised as what, and how good each risk is.
+
+What belongs here: each class against the rest and the decision among all, as plain values for report and gate. What
+does not: the one risk that costs, threshold and tiers speak of (``evaluation``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.canonical import plain
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.evaluation.evaluation import evaluate
+from clinical_assets.modelling.table.resampled import ratio, resampled
+from clinical_assets.statistics.decisions.class_costs import cheapest_class, confusion, equal_costs
+from clinical_assets.statistics.uncertainty.intervals import Estimate, mean_estimate, proportion
+
+SHOWN = ("auroc", "calibration_intercept", "calibration_slope", "observed_expected_ratio")
+_RESAMPLES = 500
+
+
+def class_performance(
+    y: IntArray, served: FloatArray, decided: IntArray, spec: CohortSpec, *, groups: IntArray | None = None
+) -> dict[str, Any]:
+    """Each class against the rest, and what the decisions among all classes came to.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        True classes 0 .. k-1 of rows that the model has not seen.
+    served : array of shape (n, k)
+        Served probabilities of the same rows.
+    decided : array of shape (n,)
+        Classes that the bundle decided on.
+    spec : CohortSpec
+        Labels, and costs where the description has them.
+    groups : array of shape (n,), optional
+        Subjects, where they have several rows; intervals then come from resampling subjects.
+
+    Returns
+    -------
+    dict
+        ``rule`` (``least expected cost`` or ``likeliest class``), ``costs`` (the matrix or null), ``unit``, ``classes``
+        (``class``, ``n``, ``decided``, ``metrics`` with AUROC, calibration, recall and precision, ``insufficient`` with
+        reasons), ``confusion`` (true class by decided class), and with costs ``mean_cost`` of these decisions, of the
+        ``likeliest`` class, and of the cheapest decision that is the same for everybody (``constant``).
+    """
+    labels, seed = spec.target.classes, spec.modelling.search.seed
+    table = confusion(y, decided, n_classes=len(labels))
+    recalls = class_recalls(y, decided, n_classes=len(labels), groups=groups, seed=seed)
+    rows = []
+    for number, label in enumerate(labels):
+        own, metrics, missing = (y == number).astype(np.int64), dict[str, Any](), dict[str, str]()
+        found = evaluate(
+            own,
+            served[:, number],
+            decisions=spec.decisions,
+            groups=groups,
+            seed=seed,
+            n_resamples=_RESAMPLES,
+            leave_out=frozenset({"auprc", "ici", "curves"}),
+        )
+        for name in SHOWN:
+            if name in found.metrics:
+                metrics[name] = plain(found.metrics[name])
+            else:
+                missing[name] = found.insufficient[name]
+        precision = _share(y == number, decided == number, groups=groups, seed=seed)
+        for name, one in (("recall", recalls[number]), ("precision", precision)):
+            if isinstance(one, Estimate):
+                metrics[name] = plain(one)
+            else:
+                missing[name] = one
+        rows.append(
+            {
+                "class": label,
+                "n": int(own.sum()),
+                "decided": int(table[:, number].sum()),
+                "metrics": metrics,
+                "insufficient": missing,
+            }
+        )
+    return {"classes": rows, "confusion": table.tolist(), **_decision(y, served, decided, spec, groups=groups)}
+
+
+def class_recalls(
+    y: IntArray, decided: IntArray, *, n_classes: int, groups: IntArray | None = None, seed: int = 0
+) -> list[Estimate | str]:
+    """Share of each class's rows that were decided for it, Wilson or by resampling subjects; the reason where none is.
+
+    Parameters and shapes as in `class_performance`.
+    """
+    return [_share(decided == number, y == number, groups=groups, seed=seed) for number in range(n_classes)]
+
+
+def _share(hit: NDArray[np.bool_], of: NDArray[np.bool_], *, groups: IntArray | None, seed: int) -> Estimate | str:
+    """Share of the rows that count which are hits, or the reason why there is none."""
+    if not of.any():
+        return "no row to divide by"
+    if groups is None:
+        return proportion(int((hit & of).sum()), int(of.sum()))
+    top, bottom = (hit & of).astype(np.float64), of.astype(np.float64)
+    try:
+        return resampled(ratio(top, bottom), of.astype(np.int64), groups, seed, _RESAMPLES)()
+    except InsufficientData as error:
+        return error.message
+
+
+def _decision(
+    y: IntArray, served: FloatArray, decided: IntArray, spec: CohortSpec, *, groups: IntArray | None
+) -> dict[str, Any]:
+    costs, unit, k = spec.decisions.class_costs, spec.decisions.costs.unit, len(spec.target.classes)
+    if costs is None:
+        return {"rule": "likeliest class", "costs": None, "unit": unit}
+    matrix, seed = np.asarray(costs.matrix), spec.modelling.search.seed
+    alike = int(matrix[y].sum(axis=0).argmin())
+
+    def mean(decisions: IntArray) -> Any:
+        each = matrix[y, decisions]
+        if groups is None:
+            return plain(mean_estimate(each, np.ones(y.size), events=float((decisions == y).sum())))
+        return plain(
+            resampled(ratio(each, np.ones(y.size)), (decisions == y).astype(np.int64), groups, seed, _RESAMPLES)()
+        )
+
+    return {
+        "rule": "least expected cost",
+        "costs": matrix.tolist(),
+        "unit": unit,
+        "rationale": costs.rationale,
+        "mean_cost": mean(decided),
+        "likeliest": mean(cheapest_class(served, equal_costs(k))),
+        "constant": {"class": spec.target.classes[alike], **mean(np.full(y.size, alike))},
+    }

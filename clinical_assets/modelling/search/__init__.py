@@ -1,0 +1,1 @@
+"""Candidates, their search spaces, inner folds, selection, fitting and recalibration."""

@@ -1,0 +1,75 @@
+"""What a candidate model is: how it is built, what is tuned, how simple and how costly it is, how it is explained.
+
+What belongs here: the form that every candidate declares. The candidates themselves are the modules of
+``clinical_assets.modelling.search.kinds``, one each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import optuna
+
+Parameters = dict[str, int | float]
+#: How a score is broken down by feature; see ``modelling.bundle.contributions``.
+ExplanationMethod = Literal["linear", "naive_bayes", "lightgbm", "xgboost", "paths"]
+
+
+@dataclass(frozen=True)
+class CandidateType:
+    """One model that may compete.
+
+    Attributes
+    ----------
+    name : str
+        As descriptions write it; never changed, because bundles and reports hold it.
+    simplicity : int
+        Rank, unique, the simplest first: how few parameters a reader has to believe, and whether contributions are
+        exact. Of candidates that tie the simplest wins.
+    cost : int
+        Rank of the time of one search, unique, the cheapest first. The costliest is started first, so that the last
+        job to end is a short one.
+    model : callable
+        ``(parameters, n_classes, seed)`` to an unfitted classifier of scikit-learn's interface, one thread, seeded.
+        It takes sample weights if descriptions may combine it with ``class_weight``, and skl2onnx can convert it.
+        Libraries are imported inside.
+    space : callable
+        ``(trial, n_rows)`` to the parameters of one trial, when models are fitted on about `n_rows` rows.
+    start : callable
+        ``n_rows`` to the setting of the first trial, inside the space.
+    half_budget : bool
+        Gets half the trials: one or two settings that matter little, or a slow fit.
+    floor : float
+        Raw risks are kept this far from 0 and 1 before their log-odds are taken.
+    reads_missing : bool
+        Takes NaN as it is, so that nothing stands before it (but with SMOTE, which cannot measure distances to NaN).
+    flags_missing : bool
+        Gets a 0/1 flag for each column that had missing values, beside the medians.
+    scaled : bool
+        Gets standardised columns.
+    single : bool
+        Reads its columns in single precision, as its graph does: a tree fitted in double precision sends values on the
+        two sides of a split to one side of the graph's.
+    explanation : str
+        Which exact method breaks a score down for two classes; ``paths`` samples and suits every model.
+    libraries : tuple of str
+        Modules that `model` imports, loaded once before threads ask for them.
+    """
+
+    name: str
+    simplicity: int
+    cost: int
+    model: Callable[[Parameters, int, int], Any]
+    space: Callable[[optuna.Trial, int], Parameters]
+    start: Callable[[int], Parameters]
+    half_budget: bool = False
+    floor: float = 1e-6
+    reads_missing: bool = False
+    flags_missing: bool = True
+    scaled: bool = True
+    single: bool = False
+    explanation: ExplanationMethod = "paths"
+    libraries: tuple[str, ...] = ()

@@ -1,0 +1,160 @@
+"""Building, fitting and scoring a candidate by its name; the candidates themselves are the modules of ``kinds``.
+
+Every candidate is a scikit-learn pipeline of ready-made steps that takes a float array (n, p) with NaN for missing, so
+that the converters of ONNX know each step:
+
+- Medians stand for missing values, beside them a 0/1 flag for each column that had any (`flags_missing`); columns that
+  never vary are dropped; the rest is standardised (`scaled`).
+- A candidate that reads missing values as they are (`reads_missing`) gets the rows untouched.
+- Trees read columns in single precision (`single`), as their graphs do; this step stands right before the model.
+- With SMOTE the sampler stands behind imputation and scaling, for every candidate, because it cannot measure distances
+  to missing values. It acts on the rows that a model learns from, never on those it is judged on.
+
+Every model runs in one thread and is seeded: the same rows in the same order give the same model to the byte.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
+from clinical_assets.modelling.search.kinds import KINDS, kind_of
+from clinical_assets.modelling.table.preparation import in_single_precision
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
+# Simplest first; of candidates that tie the first wins.
+SIMPLICITY = tuple(KINDS)
+# Slowest first: started in this order, the last job to end is a short one.
+COSTLIEST = tuple(sorted(KINDS, key=lambda name: -KINDS[name].cost))
+SAMPLERS = ("smote", "borderline_smote")
+SAMPLER_STEP, SINGLE_STEP = "sampler", "single"
+SMOTE_NEIGHBOURS = 5
+# A finite stand-in for "missing" that float32 can hold and no measurement reaches.
+_MARK = 1e30
+
+
+def floor_of(name: str) -> float:
+    """Smallest distance of a raw risk of candidate `name` from 0 and from 1."""
+    return kind_of(name).floor
+
+
+def build(
+    name: str,
+    parameters: Parameters,
+    *,
+    n_classes: int,
+    imbalance: str = "none",
+    seed: int = 0,
+    minority: int | None = None,
+) -> Pipeline:
+    """An unfitted pipeline.
+
+    Parameters
+    ----------
+    name : str
+        One of `SIMPLICITY`.
+    parameters : dict
+        Of the last step, as `space` proposes them.
+    n_classes : int
+        Number of classes of the outcome, at least 2.
+    imbalance : "none", "class_weight", "smote" or "borderline_smote"
+        Class weights are sample weights and do not show in the pipeline; see `fit`.
+    seed : int
+        Everything random follows from it.
+    minority : int, optional
+        Rows of the smallest class to be fitted on; SMOTE needs more of them than neighbours.
+
+    Raises
+    ------
+    InsufficientData
+        SMOTE with fewer than 2 rows in a class.
+    ClinicalAssetsError
+        The name is not known.
+    """
+    kind = kind_of(name)
+    steps = _preparation(kind, sampled=imbalance in SAMPLERS)
+    if imbalance in SAMPLERS:
+        from imblearn.pipeline import Pipeline as SamplingPipeline
+
+        steps.append((SAMPLER_STEP, _sampler(imbalance, minority=minority, seed=seed)))
+        return SamplingPipeline([*steps, *_single(kind), ("model", kind.model(parameters, n_classes, seed))])
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([*steps, *_single(kind), ("model", kind.model(parameters, n_classes, seed))])
+
+
+def _single(kind: CandidateType) -> list[tuple[str, Any]]:
+    from sklearn.preprocessing import FunctionTransformer
+
+    return [(SINGLE_STEP, FunctionTransformer(in_single_precision))] if kind.single else []
+
+
+def fit(pipeline: Pipeline, X: FloatArray, y: IntArray, *, imbalance: str) -> Pipeline:
+    """Fit a pipeline, with balanced sample weights where the imbalance strategy is ``class_weight``."""
+    extra = {"model__sample_weight": balanced_weights(y)} if imbalance == "class_weight" else {}
+    return pipeline.fit(X, y, **extra)
+
+
+def balanced_weights(y: IntArray) -> FloatArray:
+    """Weights (n,) that give every class the same total, n / (k * size of the class)."""
+    counts = np.bincount(y)
+    return np.asarray((y.size / (np.count_nonzero(counts) * counts[y])), dtype=np.float64)
+
+
+def without_sampler(pipeline: Pipeline) -> Pipeline:
+    """The fitted steps that score: a sampler acts while fitting only."""
+    from sklearn.pipeline import Pipeline
+
+    return Pipeline([(label, step) for label, step in pipeline.steps if label != SAMPLER_STEP])
+
+
+def raw_risk(scores: Any, *, name: str) -> FloatArray:
+    """What `predict_proba` gave, (n, k), as risks kept from 0 and 1: (n,) of class 1 for two classes, else (n, k)."""
+    p = clipped_risk(scores, floor=floor_of(name))
+    if p.shape[1] == 2:
+        return np.ascontiguousarray(p[:, 1])
+    return np.asarray(p / p.sum(axis=1, keepdims=True))
+
+
+def clipped_risk(p: Any, *, floor: float) -> FloatArray:
+    """Probabilities in double precision, kept `floor` away from 0 and 1."""
+    return np.clip(np.asarray(p, dtype=np.float64), floor, 1 - floor)
+
+
+def _preparation(kind: CandidateType, *, sampled: bool) -> list[tuple[str, Any]]:
+    if kind.reads_missing and not sampled:
+        return []
+    from sklearn.feature_selection import VarianceThreshold
+    from sklearn.impute import SimpleImputer
+    from sklearn.pipeline import FeatureUnion, Pipeline
+    from sklearn.preprocessing import Binarizer, StandardScaler
+
+    impute: Any = SimpleImputer(strategy="median", keep_empty_features=True)
+    if kind.flags_missing:
+        # SimpleImputer's own indicator has no converter to ONNX; these two steps have, and flag the same.
+        mark = SimpleImputer(strategy="constant", fill_value=_MARK, keep_empty_features=True)
+        flags = Pipeline([("mark", mark), ("flag", Binarizer(threshold=_MARK / 10))])
+        impute = FeatureUnion([("value", impute), ("missing", flags)])
+    steps = [("impute", impute), ("vary", VarianceThreshold())]
+    if kind.scaled or sampled:
+        steps.append(("scale", StandardScaler()))
+    return steps
+
+
+def _sampler(imbalance: str, *, minority: int | None, seed: int) -> Any:
+    from imblearn.over_sampling import SMOTE, BorderlineSMOTE
+
+    if minority is not None and minority < 2:
+        raise InsufficientData(
+            f"SMOTE needs at least 2 rows of the smallest class to draw between, and there is {minority}.",
+            cure="Take smote and borderline_smote out of modelling.imbalance, or widen the cohort.",
+        )
+    neighbours = SMOTE_NEIGHBOURS if minority is None else min(SMOTE_NEIGHBOURS, minority - 1)
+    sampler = SMOTE if imbalance == "smote" else BorderlineSMOTE
+    return sampler(k_neighbors=neighbours, random_state=seed)

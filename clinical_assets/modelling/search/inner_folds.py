@@ -1,0 +1,84 @@
+"""The inner folds of one search, and the seeds of everything that draws.
+
+What belongs here: giving every row of a fold a score from a model that has not seen it. What does not: which settings
+are tried (``search``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.search import candidates
+from clinical_assets.modelling.search.candidate_type import Parameters
+from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.table.inputs import ModelInput
+from clinical_assets.modelling.table.splits import outer_folds
+
+
+def seed_of(seed: int, *parts: object) -> int:
+    """A seed for one purpose, so that adding a candidate or fold leaves the others' draws alone."""
+    text = "|".join(str(part) for part in (seed, *parts))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+class InnerFolds:
+    """The inner folds of one search; what no setting changes (imputing, scaling, sampling) is done once a fold."""
+
+    def __init__(self, name: str, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
+        self.name, self.data, self.seed = name, data, seed
+        self.folds = outer_folds(
+            data.y, data.groups, n_splits=n_splits, seed=seed_of(seed, "inner", outer_fold), what="inner"
+        )
+        self._prepared: dict[tuple[int, str], tuple[FloatArray, IntArray, FloatArray]] = {}
+
+    def out_of_fold(self, parameters: Parameters, imbalance: str) -> FloatArray:
+        """Raw risks of every row, each from a model that has not seen it."""
+        k = len(self.data.classes)
+        raw = np.empty(self.data.n if k == 2 else (self.data.n, k))
+        for number, (_, test) in enumerate(self.folds):
+            X, y, X_test = self._fold(number, imbalance)
+            model = candidates.build(self.name, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
+            model.fit(X, y, sample_weight=candidates.balanced_weights(y) if imbalance == "class_weight" else None)
+            raw[test] = candidates.raw_risk(model.predict_proba(X_test), name=self.name)
+        return raw
+
+    def _fold(self, number: int, imbalance: str) -> tuple[FloatArray, IntArray, FloatArray]:
+        place = (number, imbalance)
+        if place not in self._prepared:
+            train, test = self.folds[number]
+            X, y, X_test = self.data.X[train], self.data.y[train], self.data.X[test]
+            refuse_flat(X)
+            steps = candidates.build(
+                self.name,
+                start(self.name, y.size),
+                n_classes=len(self.data.classes),
+                imbalance=imbalance,
+                seed=self.seed,
+                minority=int(np.bincount(y).min()),
+            )[:-1]
+            if imbalance in candidates.SAMPLERS:
+                rounded = steps.named_steps.get(candidates.SINGLE_STEP)
+                sampling = steps if rounded is None else steps[:-1]  # a sampler can only be the last step
+                X, y = sampling.fit_resample(X, y)
+                X_test = candidates.without_sampler(sampling).transform(X_test)
+                if rounded is not None:
+                    X, X_test = rounded.transform(X), rounded.transform(X_test)
+            elif steps.steps:
+                X, X_test = steps.fit_transform(X), steps.transform(X_test)
+            self._prepared[place] = X, y, X_test
+        return self._prepared[place]
+
+
+def refuse_flat(X: FloatArray) -> None:
+    """Raise InsufficientData when no column of X (n, p) varies, in value or in absence."""
+    missing = np.isnan(X)
+    varies = (missing.any(axis=0) & ~missing.all(axis=0)) | (np.fmax.reduce(X, axis=0) > np.fmin.reduce(X, axis=0))
+    if not varies.any():
+        raise InsufficientData(
+            f"no feature varies among {X.shape[0]} rows to learn from.",
+            cure="Check the feature model, or use fewer folds so that more rows are left to learn from.",
+        )

@@ -1,0 +1,68 @@
+"""The candidate models, one module each; this is the only place where a candidate is registered.
+
+What belongs here: a module with a ``CANDIDATE``. A module that is put here is found: descriptions may name it, it
+competes, is exported, explained and scored. What all share (missing values, scaling, SMOTE) stands in
+``modelling.search.candidates``, limits of settings in ``modelling.search.limits``.
+"""
+
+from __future__ import annotations
+
+import difflib
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
+from clinical_assets.foundation.yaml_lines import read_yaml
+from clinical_assets.modelling.search.candidate_type import CandidateType
+
+
+def _found() -> dict[str, CandidateType]:
+    modules = (import_module(f"{__name__}.{module.name}") for module in iter_modules(__path__))
+    kinds = sorted((module.CANDIDATE for module in modules), key=lambda kind: kind.simplicity)
+    return {kind.name: kind for kind in kinds}
+
+
+#: Every candidate by name, the simplest first.
+KINDS = _found()
+
+
+def kind_of(name: str) -> CandidateType:
+    """What candidate `name` declares.
+
+    Raises
+    ------
+    ClinicalAssetsError
+        There is none of this name; near names are offered.
+    """
+    if name not in KINDS:
+        raise ClinicalAssetsError(f"there is no candidate {name!r}.", cure=_cure(name))
+    return KINDS[name]
+
+
+def refuse_unknown(spec: CohortSpec, path: Path) -> None:
+    """Refuse a description that names a candidate which is not registered.
+
+    Parameters
+    ----------
+    spec : CohortSpec
+        The description.
+    path : Path
+        The file that it was read from.
+
+    Raises
+    ------
+    SpecError
+        Naming file, line, key, and the near names.
+    """
+    for number, name in enumerate(spec.modelling.candidates):
+        if name not in KINDS:
+            line = read_yaml(path).line(("modelling", "candidates", number))
+            where = f"{path}:{line}: modelling.candidates.{number}"
+            raise SpecError(f"{where}: there is no candidate {name!r}.", cure=_cure(name))
+
+
+def _cure(name: str) -> str:
+    near = difflib.get_close_matches(name, KINDS, n=1)
+    return f"{f'Did you mean `{near[0]}`? ' if near else ''}Choose among {', '.join(KINDS)}."

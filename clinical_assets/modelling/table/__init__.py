@@ -1,0 +1,1 @@
+"""The training table: inputs, splits, preparation, resampling, and what was lost on the way."""

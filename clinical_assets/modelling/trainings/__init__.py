@@ -1,0 +1,1 @@
+"""Trainings on disk: bundles made and recalibrated, reference rows, report, plots, card."""

@@ -1,0 +1,296 @@
+"""A champion with another logistic map behind it: the smallest update of an ageing model.
+
+The graph, the features and the statement stay as they are; intercept, or intercept and slope, of the map from raw to
+served risk are fitted on records whose outcome has become known, and judged on others of them that were set apart by a
+hash of the subject. What comes out is a bundle with a digest of its own, which goes through the gates like any other.
+
+What belongs here: making that bundle and its evidence. What does not: deciding that it is due (``monitoring``).
+"""
+
+from __future__ import annotations
+
+import math
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.canonical import plain
+from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
+from clinical_assets.foundation.sealed_folder import new_folder
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.modelling.bundle.bundle import MODEL, RUN, Bundle
+from clinical_assets.modelling.bundle.bundle_description import (
+    MANIFEST,
+    BundleDescription,
+    Derivation,
+    RecalibrationKind,
+    StoredRecalibration,
+)
+from clinical_assets.modelling.description.model_terms import model_terms
+from clinical_assets.modelling.description.performance import age_bands
+from clinical_assets.modelling.description.training_results import TrainingResults
+from clinical_assets.modelling.evaluation.evaluation import evaluate
+from clinical_assets.modelling.evaluation.result import Counts
+from clinical_assets.modelling.evaluation.subgroups import subgroup_rows
+from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.table.protected import GROUP_PREFIX
+from clinical_assets.modelling.table.splits import split_holdout
+from clinical_assets.modelling.trainings import plots, trainings
+from clinical_assets.modelling.trainings.reference import relation_of
+from clinical_assets.modelling.trainings.scored import Scored, performance_views, scored_pictures
+from clinical_assets.statistics.calibration.calibration import calibration_intercept
+from clinical_assets.statistics.calibration.logistic import logit
+from clinical_assets.statistics.calibration.updating import MIN_SLOPE, fit_recalibration
+
+if TYPE_CHECKING:
+    import duckdb
+    import polars as pl
+
+
+_SAME = 1e-9
+#: Hashed with the subject to set records apart: another split than the training's, which those records never saw.
+SALT = "clinical_assets recalibration"
+
+
+@dataclass(frozen=True)
+class Recalibrated:
+    """A derived bundle with the rows behind it.
+
+    Attributes
+    ----------
+    training : Training
+        Its place beside the cohort's trainings, as the newest.
+    rows : polars.DataFrame
+        What the map was fitted on and judged with, as ``reference`` keeps it: ``risk`` is the base model's for the
+        training part and the derived model's for the holdout.
+    intercept, slope : float
+        The map between the base model's served log-odds and the new ones.
+    """
+
+    training: trainings.Training
+    rows: pl.DataFrame
+    intercept: float
+    slope: float
+
+
+def fit_map(event: np.ndarray, risk: np.ndarray, *, kind: RecalibrationKind) -> tuple[float, float]:
+    """Intercept and slope between served log-odds and recalibrated ones; the slope is 1 for ``intercept``.
+
+    Source: Vergouwe et al. 2017, doi 10.1002/sim.7179.
+    """
+    if kind == "intercept":
+        return float(calibration_intercept(event, risk).value), 1.0
+    found = fit_recalibration(event, logit(risk))
+    return found.intercept, found.slope
+
+
+def derive(
+    base: trainings.Training,
+    spec: CohortSpec,
+    matured: pl.DataFrame,
+    *,
+    kind: RecalibrationKind,
+    settings: Settings,
+    run_id: str,
+    cause: str,
+) -> Recalibrated:
+    """Recalibrate a model on matured records and keep it as the cohort's newest training.
+
+    Parameters
+    ----------
+    base : Training
+        The champion's.
+    spec : CohortSpec
+        The cohort's description.
+    matured : polars.DataFrame
+        One row per unit that the champion scored and whose outcome is known: key, subject, ``risk`` as served,
+        ``outcome`` (class number), the bundle's features, protected attributes with ``protected_`` before their names.
+    kind : "intercept" or "intercept and slope"
+        The update that was recommended.
+    settings : Settings
+        Where the data, keys and reports of this installation lie.
+    run_id : str
+        The run that derives; it stands beside the bundle, outside its digest.
+    cause : str
+        Digest of the recommendation that asked for it.
+
+    Raises
+    ------
+    ClinicalAssetsError
+        The model has more than two classes.
+    InsufficientData
+        One part of the rows has no events, or nothing but events.
+    """
+    import polars as pl
+
+    bundle = base.bundle()
+    if len(bundle.classes) != 2:
+        raise ClinicalAssetsError(
+            f"{bundle.digest} has {len(bundle.classes)} classes; a map of one risk cannot recalibrate it.",
+            cure="Refit it: clinical-assets materialize ... --job train_cohort.",
+        )
+    subject = spec.subject_of(spec.subject_table)
+    matured = matured.sort(list(spec.key))  # sums depend on the order of their parts
+    split = split_holdout(matured, subject=subject, share=spec.modelling.holdout_share, salt=SALT)
+    event, risk = matured["outcome"].to_numpy(), matured["risk"].to_numpy()
+    for name, part in (("fitted on", split.train), ("judged with", split.holdout)):
+        if not 0 < event[part].sum() < part.sum():
+            raise InsufficientData(
+                f"Among {int(part.sum())} records to be {name} are {int(event[part].sum())} events.",
+                cure="Wait for more outcomes.",
+            )
+    intercept, slope = fit_map(event[split.train], risk[split.train], kind=kind)
+    groups = [name for name in matured.columns if name.startswith(GROUP_PREFIX)]
+    first = list(dict.fromkeys((*spec.key, subject)))
+    rows = matured.select(
+        *first,
+        pl.Series("part", np.where(split.holdout, "holdout", "train")),
+        "outcome",
+        "risk",
+        *bundle.feature_columns,
+        *groups,
+    )
+    derived = Derivation(
+        base=bundle.digest,
+        kind=kind,
+        intercept=intercept,
+        slope=slope,
+        n=int(split.train.sum()),
+        events=int(event[split.train].sum()),
+        cause=cause,
+    )
+    made = _write(bundle, derived, folder=trainings.models_folder(settings, spec.name), run_id=run_id)
+    held = rows["part"].to_numpy() == "holdout"
+    served = rows["risk"].to_numpy().copy()
+    served[held] = made.score(rows.filter(pl.col("part") == "holdout"))
+    rows = rows.with_columns(pl.Series("risk", served))
+    results, pictures = _results(base, made, spec, rows, derived)
+    # With the report, not after it: the newest training must never be one without its description.
+    files = {**pictures, "spec.json": (base.report / "spec.json").read_bytes()}
+    training = trainings.keep(settings, spec.name, bundle=made, results=results, files=files, run_id=run_id)
+    return Recalibrated(training=training, rows=rows, intercept=intercept, slope=slope)
+
+
+def keep_rows(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, digest: str) -> None:
+    """Keep the rows under the derived bundle's digest, where gates and reports look for them."""
+    connection.execute("CREATE SCHEMA IF NOT EXISTS reference")
+    connection.register("_derived", rows.to_arrow())
+    try:
+        connection.execute(f"CREATE OR REPLACE TABLE {relation_of(digest)} AS SELECT * FROM _derived")
+    finally:
+        connection.unregister("_derived")
+
+
+def verify_map(rows: pl.DataFrame, description: BundleDescription, *, base: Bundle) -> bool:
+    """Whether the map in a derived bundle is what its training rows give again.
+
+    Constants may differ by a billionth: another machine adds in another order.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        The derived bundle's reference rows.
+    description : BundleDescription
+        Content of its ``bundle.json``.
+    base : Bundle
+        The bundle that it was derived from.
+    """
+    import polars as pl
+
+    derived, stored = description.derived, description.recalibration
+    if derived is None:
+        return False
+    train = rows.filter(pl.col("part") == "train")
+    found = fit_map(train["outcome"].to_numpy(), train["risk"].to_numpy(), kind=derived.kind)
+    composed = _composed(base.description.recalibration, *found)
+    constants = [(found[0], derived.intercept), (found[1], derived.slope)]
+    constants += zip(composed.intercepts, stored.intercepts, strict=True)
+    constants += zip(composed.slopes, stored.slopes, strict=True)
+    same = all(math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) for a, b in constants)
+    return same and composed.at_floor == stored.at_floor and derived.base == base.digest
+
+
+def _composed(stored: StoredRecalibration, intercept: float, slope: float) -> Recalibration:
+    """The map from raw to newly served log-odds: the old one, then the new one."""
+    at_floor = stored.at_floor or slope <= MIN_SLOPE
+    return Recalibration((intercept + slope * stored.intercepts[0],), (slope * stored.slopes[0],), at_floor)
+
+
+def _write(base: Bundle, derived: Derivation, *, folder: Path, run_id: str) -> Bundle:
+    import onnx
+    from onnx import numpy_helper
+
+    recalibration = _composed(base.description.recalibration, derived.intercept, derived.slope)
+    model = onnx.load_model_from_string((base.folder / MODEL).read_bytes())
+    values = {"intercept": recalibration.intercept, "slope": recalibration.slope}
+    for constant in model.graph.initializer:
+        if constant.name in values:
+            constant.CopyFrom(numpy_helper.from_array(np.asarray(values.pop(constant.name)), constant.name))
+    if values:
+        raise ClinicalAssetsError(
+            f"The graph of {base.digest} has no constant {', '.join(values)}.", cure="Train the cohort again."
+        )
+    with new_folder(folder / "bundle") as work:
+        for path in base.folder.iterdir():
+            if path.name not in (MANIFEST, RUN):
+                shutil.copyfile(path, work / path.name)
+        (work / MODEL).write_bytes(model.SerializeToString(deterministic=True))
+        stored = StoredRecalibration.model_validate(recalibration.to_json())
+        base.description.model_copy(update={"recalibration": stored, "derived": derived}).write(work)
+        return Bundle.seal_and_move(work, folder, run={"dagster_run_id": run_id})
+
+
+def _results(
+    base: trainings.Training, bundle: Bundle, spec: CohortSpec, rows: pl.DataFrame, derived: Derivation
+) -> tuple[TrainingResults, dict[str, bytes]]:
+    """The base model's results with everything about performance replaced by what the set-apart new records say."""
+    import polars as pl
+
+    held = rows.filter(pl.col("part") == "holdout")
+    event, risk = held["outcome"].to_numpy(), held["risk"].to_numpy()
+    judged = evaluate(event, risk, decisions=spec.decisions, seed=spec.modelling.search.seed)
+    names = [name for name in held.columns if name.startswith(GROUP_PREFIX)]
+    attributes = held.select(pl.col(name).alias(name.removeprefix(GROUP_PREFIX)) for name in names)
+    groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions)
+
+    def counts(part: str) -> dict[str, Any]:
+        outcome = rows.filter(pl.col("part") == part)["outcome"].to_numpy()
+        return dict(plain(Counts(outcome.size, int(outcome.sum()), (int((1 - outcome).sum()), int(outcome.sum())))))
+
+    note = {
+        "code": "recalibrated",
+        "message": (
+            f"Recalibrated ({derived.kind.replace('_', ' ')}) from {derived.base} on {derived.n} later "
+            f"records with {derived.events} events. Candidates, threshold table, leakage report, participants "
+            "and Table 1 are the base model's; holdout and subgroups are later records that were set apart."
+        ),
+        "cure": "Read it beside the base model's card.",
+    }
+    attributes_of = {name: attributes[name].to_list() for name in attributes.columns}
+    bands = age_bands(held, train=rows.filter(pl.col("part") == "train"), feature_columns=bundle.feature_columns)
+    scored = Scored.of(held, spec, labels=attributes_of, bands=bands)
+    results = TrainingResults.model_validate(
+        {
+            **base.results.plain(),
+            **performance_views(scored, spec),
+            "model_terms": model_terms(bundle),
+            "metrics": plain(judged.metrics),
+            "insufficient": dict(judged.insufficient),
+            "train": counts("train"),
+            "holdout": counts("holdout"),
+            "subgroups": plain(groups),
+            "warnings": [*base.results.warnings, note],
+            "bundle_digest": bundle.digest,
+            "derived": derived,
+        }
+    )
+    drawn = scored_pictures(scored, spec, metrics=results.metrics, calibration=judged.calibration)
+    if judged.decision_curve is not None:
+        drawn["decision_curve"] = plots.decision_curve_picture(
+            judged.decision_curve, threshold=bundle.description.threshold, synthetic=spec.synthetic
+        )
+    return results, {f"{name}.png": picture for name, picture in drawn.items()}

@@ -1,0 +1,1 @@
+"""Performance on matured outcomes, and what can be said before outcomes arrive."""

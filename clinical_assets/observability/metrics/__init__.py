@@ -1,0 +1,1 @@
+"""Metrics: their vocabulary, how they are read from state, and the exporter."""

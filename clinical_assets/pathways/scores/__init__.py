@@ -1,0 +1,1 @@
+"""N-of-1 pathway scores and their correlation."""

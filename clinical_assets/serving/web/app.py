@@ -1,0 +1,131 @@
+"""The application: the routes, what stands around them, and what says how the server is.
+
+What belongs here: putting it together. What does not: any of the parts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Collection
+from importlib import metadata
+
+from fastapi import FastAPI, Request
+from fastapi.responses import PlainTextResponse, Response
+from pydantic_core import to_json
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clinical_assets.serving.access.door import Door, OpenDoor
+from clinical_assets.serving.hospital.assessments import Assessments
+from clinical_assets.serving.service import PredictionService
+from clinical_assets.serving.statistics import ServingStatistics
+from clinical_assets.serving.web import hospital_routes, problems, routes
+from clinical_assets.serving.web.guards import MAX_BODY_BYTES, Guards
+from clinical_assets.serving.web.openapi import openapi_document
+
+#: Names of this machine.
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def make_app(
+    service: PredictionService,
+    *,
+    door: Door | None = None,
+    hosts: Collection[str] = LOOPBACK,
+    max_body: int = MAX_BODY_BYTES,
+) -> ASGIApp:
+    """The application.
+
+    Parameters
+    ----------
+    service : PredictionService
+        Started when the server begins, stopped when it ends.
+    door : Door, optional
+        Tells who asks; by default everybody may ask everything, for a server on loopback.
+    hosts : collection of str
+        Names under which the server may be asked; ``*`` is any.
+    max_body : int
+        Most bytes of a body.
+    """
+    asked = door or OpenDoor()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        await asyncio.to_thread(service.start)
+        await asyncio.to_thread(asked.start)
+        try:
+            yield
+        finally:
+            await asyncio.to_thread(asked.stop)
+            await asyncio.to_thread(service.stop)
+
+    version = metadata.version("clinical-assets")
+    app = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.service, app.state.door, app.state.assessments = service, asked, Assessments(service)
+    app.include_router(routes.router)
+    app.include_router(hospital_routes.router)
+    problems.install(app)
+
+    @app.get("/")
+    async def root() -> Response:
+        about = {
+            "service": "clinical_assets prediction API",
+            "version": version,
+            "cohorts": "/v1/cohorts",
+            "cds_services": "/cds-services",
+            "openapi": "/openapi.json",
+            "health": "/health",
+            "ready": "/ready",
+        }
+        return Response(to_json(about), media_type="application/json")
+
+    @app.get("/health")
+    async def health() -> Response:
+        return Response(to_json({"status": "alive"}), media_type="application/json")
+
+    @app.get("/ready")
+    async def ready() -> Response:
+        found = await asyncio.to_thread(service.problems)
+        content = {"ready": not found, "cohorts": list(service.keeper.cohorts()), "problems": dict(found)}
+        return Response(to_json(content), 503 if found else 200, media_type="application/json")
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return PlainTextResponse(service.statistics.text())
+
+    @app.get("/openapi.json")
+    async def openapi(request: Request) -> Response:
+        secured = not isinstance(request.app.state.door, OpenDoor)
+        content = openapi_document(service, version=version, secured=secured)
+        return Response(to_json(content), media_type="application/json")
+
+    return Guards(_Counted(app, service.statistics), hosts=hosts, max_body=max_body)
+
+
+class _Counted:
+    """Counts answers by route, cohort and status."""
+
+    def __init__(self, app: ASGIApp, statistics: ServingStatistics) -> None:
+        self.app, self.statistics = app, statistics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        status = 500
+
+        async def counted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self.app(scope, receive, counted)
+        finally:
+            # Only names that exist become labels: an address that somebody made up is `other`.
+            route = getattr(scope.get("route"), "path", "other")
+            cohort = scope.get("path_params", {}).get("cohort", "") if status not in (401, 403, 404) else ""
+            self.statistics.answered(cohort=cohort, route=route, status=status, seconds=time.perf_counter() - began)

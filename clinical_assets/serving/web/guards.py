@@ -1,0 +1,127 @@
+"""What every request passes before a route sees it: its id, the host, the size of its body, the headers of its answer.
+
+What belongs here: the outermost layer, plain ASGI because it is in the way of every answer. What does not: who asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Collection
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from clinical_assets.serving.web.problems import Problem, problem_response
+
+MAX_BODY_BYTES = 2 * 1024**2
+#: Seconds in which the body of a request must have come.
+BODY_PATIENCE_S = 10.0
+_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"cache-control", b"no-store"),
+)
+
+
+class Guards:
+    """Wraps an application.
+
+    Parameters
+    ----------
+    app : ASGI application
+        Sees the request's id in ``scope["state"]["request_id"]``, and a body that is complete.
+    hosts : collection of str
+        Names under which this server may be asked, without port: a page that had its name changed to this machine's
+        address is answered with 400.
+    max_body : int
+        Most bytes of a body.
+    patience_s : float
+        Seconds in which it must have come.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        hosts: Collection[str],
+        max_body: int = MAX_BODY_BYTES,
+        patience_s: float = BODY_PATIENCE_S,
+    ) -> None:
+        self.app, self.max_body, self.patience_s = app, max_body, patience_s
+        self._hosts = {host.lower() for host in hosts}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request, or the beginning and end of the server."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        request_id = str(uuid.uuid4())
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [(b"x-request-id", request_id.encode("ascii")), *_HEADERS]
+                names = {name for name, _ in own}
+                others = [pair for pair in message.get("headers", ()) if pair[0].lower() not in names]
+                message = {**message, "headers": [*others, *own]}
+            await send(message)
+
+        try:
+            self._refuse_host(scope)
+            body = await self._body(scope, receive)
+        except Problem as problem:
+            response = problem_response(problem, request_id=request_id)
+            response.headers["Connection"] = "close"
+            await response(scope, receive, guarded)
+            return
+        given = False
+
+        async def complete() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, complete, guarded)
+
+    def _refuse_host(self, scope: Scope) -> None:
+        named = _header(scope, b"host").lower()
+        host = named.rpartition(":")[0] if named.rpartition(":")[2].isdigit() and not named.endswith("]") else named
+        if "*" not in self._hosts and host.strip("[]") not in self._hosts:
+            raise Problem(400, "unknown-host", "This server has another name.", cure="Ask it under its own name.")
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes:
+        told = _header(scope, b"content-length")
+        if told.isdigit() and int(told) > self.max_body:
+            raise self._too_large()
+        parts, size = [], 0
+        try:
+            async with asyncio.timeout(self.patience_s):
+                while True:
+                    message: Any = await receive()
+                    if message["type"] == "http.disconnect":
+                        break
+                    parts.append(message.get("body", b""))
+                    size += len(parts[-1])
+                    if size > self.max_body:
+                        raise self._too_large()
+                    if not message.get("more_body", False):
+                        break
+        except TimeoutError:
+            cure = f"Send the whole body within {self.patience_s:g} s."
+            raise Problem(408, "too-slow", "The body did not come in time.", cure=cure) from None
+        return b"".join(parts)
+
+    def _too_large(self) -> Problem:
+        cure = f"Send at most {self.max_body} bytes; split the records."
+        return Problem(413, "too-large", "The body is too large.", cure=cure)
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    found = [value for key, value in scope["headers"] if key == name]
+    return found[0].decode("latin-1").strip() if found else ""

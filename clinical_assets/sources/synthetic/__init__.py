@@ -1,0 +1,1 @@
+"""Seeded generators of synthetic records, each with the model that it simulates."""

@@ -1,0 +1,1 @@
+"""Calibration: intercept, slope, smooth curves, logistic maps and updates."""

@@ -1,0 +1,1 @@
+"""Comparing samples: distances, homogeneity of groups, sequential tests."""

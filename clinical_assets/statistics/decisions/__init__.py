@@ -1,0 +1,1 @@
+"""Decisions: net benefit and expected cost over thresholds."""

@@ -1,0 +1,1 @@
+"""Discrimination and classification: AUROC, rates, several classes."""

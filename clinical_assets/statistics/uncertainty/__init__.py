@@ -1,0 +1,1 @@
+"""Uncertainty: bootstrap, resampling plans, closed-form intervals."""

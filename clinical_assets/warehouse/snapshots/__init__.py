@@ -1,0 +1,1 @@
+"""Raw inputs under their digest: writing, finding, restoring and migrating snapshots."""

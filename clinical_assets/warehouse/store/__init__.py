@@ -1,0 +1,1 @@
+"""One DuckDB file per cohort: connections, locks, encryption, transactions."""

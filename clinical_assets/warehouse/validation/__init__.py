@@ -1,0 +1,1 @@
+"""From raw records to typed ones: row rules, rules across rows, findings and quarantine."""
