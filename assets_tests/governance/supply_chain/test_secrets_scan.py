@@ -6,11 +6,14 @@ import hashlib
 import json
 import shutil
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from assets_tests.worlds.ward.trained import Trained
+from clinical_assets.foundation.atomic_files import write_whole
+from clinical_assets.foundation.canonical import file_digest, value_digest
 from clinical_assets.governance.supply_chain.secrets_scan import scan_release
 
 ROOT = Path(__file__).parents[3]
@@ -72,17 +75,52 @@ def test_a_file_that_is_too_large_is_told_and_a_binary_one_left_out(empty: Path,
 
 
 def test_the_project_holds_no_secret_that_the_baseline_does_not_know() -> None:
-    from detect_secrets.core.scan import scan_file
     from detect_secrets.settings import transient_settings
 
     baseline = json.loads((ROOT / ".secrets.baseline").read_text(encoding="utf-8"))
     assert not any("verification" in each["path"] for each in baseline["filters_used"])  # it would ask a network
     # By digest and not by file, so that a module may move.
     known = {each["hashed_secret"] for found in baseline["results"].values() for each in found}
-    with transient_settings(baseline):
-        found = {each.secret_hash: str(path) for path in tracked() for each in scan_file(str(path))}
+    used = {name: baseline[name] for name in ("plugins_used", "filters_used")}
+    with transient_settings(used):
+        found = scan_all(tracked(), settings=used, kept=ROOT / "build" / "secrets_scan.json")
     assert {path for digest, path in found.items() if digest not in known} == set()
     assert found, "the scan looked at nothing"
+
+
+def test_a_scan_of_all_files_reads_a_changed_file_again_and_tells_what_an_unchanged_one_holds(tmp_path: Path) -> None:
+    from detect_secrets.settings import default_settings
+
+    kept, folder = tmp_path / "kept" / "scan.json", tmp_path / "project"
+    folder.mkdir()
+    paths = [folder / "sound.py", folder / "spoilt.py"]
+    for path in paths:
+        path.write_text("age = 12\n")
+    with default_settings():
+        assert scan_all(paths, settings=[], kept=kept) == {}
+        paths[1].write_text(f"{PLANTED['password']}\n")
+        first = scan_all(paths, settings=[], kept=kept)
+        assert list(first.values()) == [str(paths[1])]
+        assert scan_all(paths, settings=[], kept=kept) == first
+
+
+def scan_all(paths: list[Path], *, settings: object, kept: Path) -> dict[str, str]:
+    """Digest of each secret and the file that holds it, under the scanner's settings that are in force.
+
+    To scan everything takes a minute, so what each file holds is kept, by its path and content: only files that
+    are new or changed are scanned again.
+    """
+    from detect_secrets.core.scan import scan_file
+
+    before: dict[str, list[str]] = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    now: dict[str, list[str]] = {}
+    found: dict[str, str] = {}
+    for path in paths:
+        key = value_digest([version("detect-secrets"), settings, str(path), file_digest(path)])
+        now[key] = before[key] if key in before else [each.secret_hash for each in scan_file(str(path))]
+        found |= dict.fromkeys(now[key], str(path))
+    write_whole(kept, json.dumps(now))
+    return found
 
 
 def tracked() -> list[Path]:
