@@ -110,9 +110,9 @@ def write_yaml(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture(scope="session")
 def side_by_side(tmp_path_factory: pytest.TempPathFactory) -> SideBySide:
     """A team's cohorts, materialised side by side: sound ones, broken ones, and one whose process was killed."""
-    from assets_tests.worlds.team.runs import launch_side_by_side
+    from assets_tests.worlds.team.runs import side_by_side_once
 
-    return launch_side_by_side(tmp_path_factory.mktemp("side_by_side"))
+    return side_by_side_once(tmp_path_factory)
 
 
 # Files that keep a worker busy for the longest begin first, so that none of them is left alone at the end.

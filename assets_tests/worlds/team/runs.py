@@ -11,11 +11,13 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
+from assets_tests.worlds.shared import shared_folder
 from assets_tests.worlds.team.cohorts import MARK, Team, listing
 from clinical_assets.defs.resources import Platform
 from clinical_assets.launch.cohort_run import CohortRun, StepState
@@ -29,6 +31,9 @@ from clinical_assets.workspace import CohortHandle
 SOUND, BROKEN, EVENTLESS, KILLED = "ward_sound", "ward_broken", "ward_eventless", "ward_killed"
 # Every visit with every visit with every visit ...: a statement that is still running when its process is killed.
 ENDLESS = "SELECT s.patient_id, (SELECT count(*) FROM {others}) AS pairs FROM {{{{ source('subjects') }}}} AS s\n"
+
+
+_FILE = "launched.json"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,13 @@ def make_tables(cohort: CohortHandle) -> None:
     build_features(cohort.spec, cohort.sql, cohort.warehouse)
 
 
-def launch_side_by_side(folder: Path) -> SideBySide:
+def side_by_side_once(factory: pytest.TempPathFactory) -> SideBySide:
+    """What the launch left behind, once per session; look, do not touch."""
+    folder = shared_folder(factory, "side_by_side", _launch)
+    return TypeAdapter(SideBySide).validate_json((folder / _FILE).read_bytes())
+
+
+def _launch(folder: Path) -> None:
     """Write the cohorts, materialise them, and kill one worker on the way."""
     catalogue, data = folder / "catalogue", folder / "data"
     elsewhere = [folder / name for name in ("working", "home", "temporary")]
@@ -113,7 +124,8 @@ def launch_side_by_side(folder: Path) -> SideBySide:
 
         runs = materialize([SOUND, SOUND, BROKEN, EVENTLESS, KILLED], job="ingest_cohort", workers=2, progress=follow)
         assert killed.is_set()
-    return SideBySide(data, catalogue, runs, steps_seen, listing(*elsewhere), before)
+    made = replace(place, runs=runs, written_elsewhere=listing(*elsewhere), digests_before=before)
+    (folder / _FILE).write_bytes(TypeAdapter(SideBySide).dump_json(made))
 
 
 def _write(catalogue: Path) -> None:
