@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import pytest
+
+from assets_tests.worlds.shared import shared_folder
 from assets_tests.worlds.team.cohorts import Team
 from assets_tests.worlds.ward.results import made_up_results
 from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
+from clinical_assets.records.place import FILE
 from clinical_assets.warehouse.features.features import build_features
 from clinical_assets.warehouse.intake.ingestion import ingest
 from clinical_assets.warehouse.snapshots.snapshot_files import list_snapshots
@@ -21,6 +26,7 @@ from clinical_assets.warehouse.sql.project import SqlProject
 from clinical_assets.warehouse.store.warehouse import Warehouse
 from clinical_assets.warehouse.validation.validation import validate_cohort
 
+NAME = "ward_seven"
 GONE = "SECRET-0007"
 OTHER = "SECRET-0008"
 # Its beginning is the whole identifier of the one who goes; it must stay.
@@ -33,17 +39,17 @@ LATER = "cd" * 32
 class Erasable:
     """The cohort, ready to have a subject erased."""
 
-    team: Team
+    name: str
     settings: Settings
     catalogue: Catalogue
 
     @property
     def spec(self) -> CohortSpec:
-        return self.catalogue.spec(self.team.name)
+        return self.catalogue.spec(self.name)
 
     @property
     def warehouse(self) -> Warehouse:
-        return Warehouse(self.team.name, self.settings)
+        return Warehouse(self.name, self.settings)
 
     @property
     def deliveries(self) -> Path:
@@ -66,23 +72,38 @@ class Erasable:
         return [path for path in files if text.encode() in path.read_bytes().replace(without.encode(), b"")]
 
 
-def erasable(folder: Path, settings: Settings, *, name: str = "ward_seven") -> Erasable:
-    """The cohort with refused records, unreadable lines, mentions in other rows, and files of every kind."""
-    team = Team(name)
+def erasable(factory: pytest.TempPathFactory, folder: Path, settings: Settings) -> Erasable:
+    """The cohort in a test's own folder, whose data the settings name; with a key the warehouse is encrypted.
+
+    Made once per session, with a key and without; every test works on a copy.
+    """
+    world = shared_folder(
+        factory,
+        "erasable" if settings.master_key is None else "erasable_encrypted",
+        lambda made: _make(made, replace(settings, data=made / "data")),
+    )
+    shutil.copytree(world, folder, dirs_exist_ok=True)
+    (folder / "data" / FILE).unlink(missing_ok=True)  # an installation of its own, and no copy that says so
+    settings = replace(settings, data=folder / "data", catalogue=(folder / "catalogue",))
+    return Erasable(NAME, settings, Catalogue.from_settings(settings))
+
+
+def _make(folder: Path, settings: Settings) -> None:
+    """Refused records, unreadable lines, mentions in other rows, and files of every kind."""
+    team = Team(NAME)
     team.limit(0.5)
     team.subjects.append({**team.subjects[8], "PatID": NEIGHBOUR})
     team.change("subjects", 8, remark=f"Sister of {GONE}, see {GONE}.")
     team.change("visits", 20, systolic_bp_mmhg=9999)  # a refused record of the subject who goes
     catalogue = folder / "catalogue"
     team.write(catalogue)
-    with (catalogue / name / "visits.csv").open("a") as file:
+    with (catalogue / NAME / "visits.csv").open("a") as file:
         file.write(f"{GONE},9,1,120,too,many\n")
     settings = replace(settings, catalogue=(catalogue,))
-    made = Erasable(team, settings, Catalogue.from_settings(settings))
+    made = Erasable(NAME, settings, Catalogue.from_settings(settings))
     made.deliver()
     _add_tables(made)
     _add_files(made)
-    return made
 
 
 def _add_tables(made: Erasable) -> None:
@@ -104,12 +125,12 @@ def _without_the_subject(made: Erasable) -> str:
     """Digest of a snapshot of another time, when the subject was not there yet."""
     with made.warehouse.writer() as connection:
         relation = f"(SELECT * FROM raw.subjects WHERE PatID NOT LIKE '{GONE}%' AND remark NOT LIKE '%{GONE}%')"
-        kept = write_snapshot(connection, relation, cohort=made.team.name, table="subjects", settings=made.settings)
+        kept = write_snapshot(connection, relation, cohort=made.name, table="subjects", settings=made.settings)
     return kept.digest
 
 
 def _add_files(made: Erasable) -> None:
-    data, name = made.settings.data, made.team.name
+    data, name = made.settings.data, made.name
     snapshots = {each.table: each.digest for each in list_snapshots(name, settings=made.settings)}
     data.joinpath("models").mkdir()
     for training, digest, used in (

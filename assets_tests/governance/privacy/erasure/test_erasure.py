@@ -41,7 +41,7 @@ COUNTS = {
 
 
 def erase(made: Erasable, **more: Any) -> erasure.Erasure:
-    cohort = Workspace(more.pop("settings", made.settings), made.catalogue).cohort(made.team.name)
+    cohort = Workspace(more.pop("settings", made.settings), made.catalogue).cohort(made.name)
     return erasure.erase(cohort, GONE, **{"reason": "request 12", **more})
 
 
@@ -50,18 +50,20 @@ def ledger(made: Erasable) -> Ledger:
 
 
 @pytest.fixture(params=["plain", "encrypted"])
-def made(tmp_path: Path, settings: Settings, request: pytest.FixtureRequest) -> Erasable:
+def made(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, settings: Settings, request: pytest.FixtureRequest
+) -> Erasable:
     key = b"0123456789abcdef0123456789abcdef" if request.param == "encrypted" else None
-    return erasable(tmp_path, replace(settings, master_key=key, memory_limit="1GB", threads=2))
+    return erasable(tmp_path_factory, tmp_path, replace(settings, master_key=key, memory_limit="1GB", threads=2))
 
 
 @pytest.fixture
-def plain(tmp_path: Path, settings: Settings) -> Erasable:
-    return erasable(tmp_path, replace(settings, memory_limit="1GB", threads=2))
+def plain(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, settings: Settings) -> Erasable:
+    return erasable(tmp_path_factory, tmp_path, replace(settings, memory_limit="1GB", threads=2))
 
 
 def test_no_file_below_the_data_folder_holds_the_identifier_and_nobody_else_loses_a_row(made: Erasable) -> None:
-    pseudonyms = Pseudonyms(made.settings, made.team.name)
+    pseudonyms = Pseudonyms(made.settings, made.name)
     name = pseudonyms.of([GONE])[0]
     before = {f"{info.schema}.{info.name}": info.rows for info in made.warehouse.tables()}
     assert made.files_with(GONE, without=NEIGHBOUR)
@@ -75,18 +77,18 @@ def test_no_file_below_the_data_folder_holds_the_identifier_and_nobody_else_lose
     assert done.pseudonym == name
     assert made.rows(f"SELECT count(*) FROM raw.subjects WHERE PatID IN ('{OTHER}', '{NEIGHBOUR}')") == [(2,)]
     assert made.rows("SELECT remark FROM raw.subjects WHERE _row = 8") == [("Sister of [erased], see [erased].",)]
-    assert (made.settings.data / "batches" / made.team.name / "scores.csv").read_text() == (
+    assert (made.settings.data / "batches" / made.name / "scores.csv").read_text() == (
         f"patient_id,risk\n{OTHER},0.2\n{NEIGHBOUR},0.3\n"
     )
     assert made.files_with(NEIGHBOUR)
 
 
 def test_snapshots_are_written_anew_under_digests_that_can_be_verified_and_restored(made: Erasable) -> None:
-    old = {each.digest for each in list_snapshots(made.team.name, settings=made.settings)}
+    old = {each.digest for each in list_snapshots(made.name, settings=made.settings)}
 
     done = erase(made)
 
-    kept = {each.digest: each for each in list_snapshots(made.team.name, settings=made.settings)}
+    kept = {each.digest: each for each in list_snapshots(made.name, settings=made.settings)}
     assert {each.old for each in done.snapshots} == old - set(kept)
     assert len(done.snapshots) == 3  # subjects, visits, unreadable lines of visits
     for redaction in done.snapshots:
@@ -124,9 +126,7 @@ def test_the_next_delivery_takes_nothing_of_the_subject_in(made: Erasable) -> No
 
 
 def test_the_ledger_knows_the_pseudonym_and_counts_but_not_the_subject_and_its_chain_verifies(plain: Erasable) -> None:
-    ledger(plain).append(
-        "review", actor="ann", facts={"subject": Pseudonyms(plain.settings, plain.team.name).of([GONE])[0]}
-    )
+    ledger(plain).append("review", actor="ann", facts={"subject": Pseudonyms(plain.settings, plain.name).of([GONE])[0]})
 
     done = erase(plain)
 
@@ -144,14 +144,14 @@ def test_only_models_that_learned_from_the_subject_are_marked(plain: Erasable) -
     done = erase(plain)
 
     assert done.models == (f"sha256:{BUNDLE}",)
-    (marked,) = erasure.marked_for_retraining(plain.settings, plain.team.name)
+    (marked,) = erasure.marked_for_retraining(plain.settings, plain.name)
     assert (marked.bundle_digest, marked.reason) == (f"sha256:{BUNDLE}", "request 12")
 
 
 def test_sources_outside_the_platform_are_named_with_the_cure_and_left_as_they_are(plain: Erasable) -> None:
-    file = plain.deliveries / plain.team.name / "subjects.csv"
+    file = plain.deliveries / plain.name / "subjects.csv"
     content = file.read_bytes()
-    inbox = plain.settings.inbox / plain.team.name / "new.csv"
+    inbox = plain.settings.inbox / plain.name / "new.csv"
     inbox.parent.mkdir(parents=True)
     inbox.write_text(f"PatID\n{GONE}\n")
 
@@ -163,7 +163,7 @@ def test_sources_outside_the_platform_are_named_with_the_cure_and_left_as_they_a
     assert set(told) == {
         "source of table subjects (file): 1 records of the subject",
         "source of table visits (file): 3 records of the subject",
-        f"file inbox/{plain.team.name}/new.csv of the data folder",
+        f"file inbox/{plain.name}/new.csv of the data folder",
     }
     assert all(told.values())
     assert GONE not in str(done.remaining)
@@ -176,7 +176,7 @@ STEPS = ("redact_snapshots", "erase_rows", "rewrite", "clean_files", "models_of"
 def test_an_erasure_that_was_killed_is_completed_by_the_same_command(
     plain: Erasable, step: str, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = Pseudonyms(plain.settings, plain.team.name).of([GONE])[0]
+    name = Pseudonyms(plain.settings, plain.name).of([GONE])[0]
     with monkeypatch.context() as patch:
         patch.setattr(erasure, step, _killed(getattr(erasure, step), when))
         with pytest.raises(KeyboardInterrupt):
@@ -218,7 +218,7 @@ def test_a_reason_that_is_empty_or_names_the_subject_is_refused_before_anything_
         erase(plain, reason=reason)
 
     assert made_rows(plain) == 1
-    assert not Pseudonyms(plain.settings, plain.team.name).erased([GONE])[0]
+    assert not Pseudonyms(plain.settings, plain.name).erased([GONE])[0]
 
 
 def test_nothing_prints_the_identifier(
@@ -227,7 +227,7 @@ def test_nothing_prints_the_identifier(
     monkeypatch.setenv(CATALOGUE, str(plain.deliveries))
     context.workspace.cache_clear()
     caplog.set_level(logging.DEBUG)
-    arguments = ["erase", "-", "--cohort", plain.team.name, "--reason", "request 12", "--yes"]
+    arguments = ["erase", "-", "--cohort", plain.name, "--reason", "request 12", "--yes"]
 
     answer = CliRunner().invoke(app, arguments, input=f"{GONE}\n")
 
@@ -242,9 +242,7 @@ def test_without_consent_nothing_is_erased(plain: Erasable, monkeypatch: pytest.
     monkeypatch.setenv(CATALOGUE, str(plain.deliveries))
     context.workspace.cache_clear()
 
-    answer = CliRunner().invoke(
-        app, ["erase", GONE, "--cohort", plain.team.name, "--reason", "request 12"], input="n\n"
-    )
+    answer = CliRunner().invoke(app, ["erase", GONE, "--cohort", plain.name, "--reason", "request 12"], input="n\n")
 
     context.workspace.cache_clear()
     assert answer.exit_code == 1

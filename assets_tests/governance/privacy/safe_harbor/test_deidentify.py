@@ -15,12 +15,12 @@ from clinical_assets.workspace import Workspace
 
 
 @pytest.fixture
-def made(tmp_path: Path, settings: Settings) -> Erasable:
-    return erasable(tmp_path, settings)
+def made(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, settings: Settings) -> Erasable:
+    return erasable(tmp_path_factory, tmp_path, settings)
 
 
 def test_described_identifiers_dates_and_notes_are_expected_in_validated_tables(made: Erasable) -> None:
-    found = deidentify(Workspace(made.settings, made.catalogue).cohort(made.team.name))
+    found = deidentify(Workspace(made.settings, made.catalogue).cohort(made.name))
 
     columns = {f"{each.relation}.{each.column}" for each in found.expected}
     assert {"validated.subjects.patient_id", "validated.visits.patient_id", "validated.subjects.admitted_on"} <= columns
@@ -57,7 +57,7 @@ def test_logs_event_stores_and_reports_that_name_subjects_are_found(made: Erasab
     # The log and the event store also name another subject.
     assert named["dagster/run.log"] == 2
     assert named["dagster/events.db"] == 2
-    assert named[f"models/{made.team.name}/first/report/results.json"] == 1
+    assert named[f"models/{made.name}/first/report/results.json"] == 1
     assert looked_at >= len(named)
 
 
@@ -78,7 +78,7 @@ def test_the_platforms_own_processing_times_are_expected_and_dates_that_somebody
 
     found = set(scan_cohort(made.spec, settings=made.settings)) - before
     assert {(each.relation, each.column) for each in found} == {("monitoring.scored_records", "index_date")}
-    report = deidentify(Workspace(made.settings, made.catalogue).cohort(made.team.name))
+    report = deidentify(Workspace(made.settings, made.catalogue).cohort(made.name))
     stamps = {(each.relation, each.column, each.rule) for each in report.expected if each.rule == "processing time"}
     assert stamps == {
         ("monitoring.scored_records", "scored_at", "processing time"),
