@@ -26,7 +26,7 @@ def names(settings: Settings, *, after: float = LATER) -> list[str]:
     return [str(each.path.relative_to(place)) for each in inbox.complete(settings, "ward", now=time.time() + after)]
 
 
-@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.parquet", "a.jsonl", "a.csv.gz", "outcomes/o.csv"])
+@pytest.mark.parametrize("name", ["a.csv", "A.CSV", "a.xlsx", "a.sas7bdat", "a.ndjson", "outcomes/o.csv.zst"])
 def test_a_settled_data_file_is_complete(settings: Settings, name: str) -> None:
     put(settings, name)
     assert names(settings) == [name]
@@ -42,7 +42,7 @@ def test_unfinished_hidden_and_handled_files_are_not(settings: Settings, name: s
     assert inbox.pending(settings, now=time.time() + LATER) == {}
 
 
-@pytest.mark.parametrize("name", ["a.txt", "a.sas7bdat", "outcomes/o.zst", "README", "batch/a.docx"])
+@pytest.mark.parametrize("name", ["a.xlsx.gz", "a.rds", "outcomes/o.zst", "README", "batch/a.docx", "batch/in/a.csv"])
 def test_what_no_reader_is_for_is_no_secret_once_it_was_left_alone(settings: Settings, name: str) -> None:
     put(settings, name)
     assert names(settings, after=1.0) == []

@@ -2,7 +2,8 @@
 
 ``data/inbox/<cohort>/`` takes record files of a cohort with one table, and a folder a batch, with files named after
 the tables, for a cohort with several. ``outcomes/`` inside it takes outcomes. What was taken in is moved to ``done/``,
-what could not be used, and what no reader is for, to ``refused/`` with a report beside it; nothing is deleted.
+what could not be used, and what no reader is for, to ``refused/`` with a report beside it; nothing is deleted. Only a
+note that a folder brings along (a README, a licence, checksums) goes with its folder unread.
 
 What belongs here: names, sizes and times. What does not: looking into a file.
 """
@@ -20,10 +21,10 @@ from typing import Any, Literal
 
 from clinical_assets.foundation.canonical import bytes_sha256, readable_json
 from clinical_assets.foundation.settings import Settings
+from clinical_assets.sources.readers import ending_of
 
 InboxKind = Literal["records", "outcomes", "unknown"]
 DONE, REFUSED, OUTCOMES = "done", "refused", "outcomes"
-SUFFIXES = (".csv", ".parquet", ".jsonl", ".csv.gz", ".jsonl.gz")
 #: Files taken in at once; the rest waits for the next run.
 CHUNK = 500
 # Bytes: room for a number before and an ending behind; and what is left of a longer name.
@@ -31,6 +32,9 @@ _LONGEST_NAME, _BEGINNING = 200, 120
 _UNFINISHED = (".part", ".tmp", ".crdownload", ".filepart")
 # What desktops leave behind, and nobody sent.
 _LITTER = ("thumbs.db", "desktop.ini")
+# What a folder brings along about its files.
+_NOTES = ("readme", "licence", "license", "manifest", "checksum", "md5sum", "sha256sum")
+_SUMS = (".md5", ".sha1", ".sha256", ".sha512")
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,7 @@ class Incoming:
     Attributes
     ----------
     kind : "records", "outcomes" or "unknown"
-        Unknown is what no reader is for.
+        Unknown is what no reader is for; it may lie inside a folder whose other files are records.
     path : Path
         The file or folder in the inbox.
     files : tuple of Path
@@ -62,15 +66,22 @@ class Pending:
 
 def is_candidate(name: str) -> bool:
     """Whether a name can be that of a finished data file."""
-    lower = name.lower()
-    return not lower.startswith((".", "_")) and lower.endswith(SUFFIXES) and not lower.endswith(_UNFINISHED)
+    return not _is_passed_over(name) and ending_of(name) is not None
 
 
 def is_foreign(name: str) -> bool:
     """Whether a finished file has an ending that no reader is for."""
+    return not _is_passed_over(name) and ending_of(name) is None
+
+
+def _is_passed_over(name: str) -> bool:
     lower = name.lower()
-    mine = lower.startswith((".", "_", "~")) or lower.endswith(_UNFINISHED) or lower in _LITTER
-    return not mine and not is_candidate(name)
+    return lower.startswith((".", "_", "~")) or lower.endswith(_UNFINISHED) or lower in _LITTER
+
+
+def _is_note(name: str) -> bool:
+    lower = name.lower()
+    return lower.endswith(_SUMS) or (lower.startswith(_NOTES) and ending_of(lower) in (None, ".txt"))
 
 
 def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None) -> dict[str, Pending]:
@@ -112,16 +123,15 @@ def _mark(entry: os.DirEntry[str], settings: Settings, *, now: float) -> tuple[s
     if entry.is_dir(follow_symlinks=False):
         if entry.name in (DONE, REFUSED, OUTCOMES) or entry.name.startswith((".", "_")):
             return None
-        inside = _listed(Path(entry.path))
+        inside = _below(Path(entry.path))
         if any(each.name.lower().endswith(_UNFINISHED) for each in inside):
             return None
-        stats = [each.stat(follow_symlinks=False) for each in inside if _is_data(each)]
-        # The folder's own time, too: it says when the last file was put in.
+        stats = [each.stat(follow_symlinks=False) for each in inside]
+        # The folders' own times, too: they say when the last file was put in.
         times = [*stats, entry.stat(follow_symlinks=False)]
-        if not stats:  # of a folder that holds nothing to read, whatever it holds
-            stats = [each.stat(follow_symlinks=False) for each in inside if _is_foreign_file(each)]
-            times = [*stats, *times]
-        if not stats or not all(_settled(stat, now, settings.inbox_folder_settled_s) for stat in times):
+        if not any(_is_data(each) or _is_foreign_file(each) for each in inside):
+            return None
+        if not all(_settled(stat, now, settings.inbox_folder_settled_s) for stat in times):
             return None
         return f"{entry.name}/", sum(stat.st_size for stat in stats), max(stat.st_mtime_ns for stat in stats)
     if not (_is_data(entry) or _is_foreign_file(entry)):
@@ -136,6 +146,17 @@ def _listed(folder: Path) -> list[os.DirEntry[str]]:
             return list(entries)
     except (FileNotFoundError, NotADirectoryError):
         return []
+
+
+def _below(folder: Path) -> list[os.DirEntry[str]]:
+    """Everything in a folder and in its folders, but for what is passed over."""
+    found = []
+    for entry in _listed(folder):
+        if entry.name.lower().endswith(_UNFINISHED) or not _is_passed_over(entry.name):
+            found.append(entry)
+            if entry.is_dir(follow_symlinks=False):
+                found += _below(Path(entry.path))
+    return found
 
 
 def _is_data(entry: os.DirEntry[str]) -> bool:
@@ -162,11 +183,22 @@ def complete(settings: Settings, cohort: str, *, chunk: int = CHUNK, now: float 
         path = place / name.rstrip("/")
         kind: InboxKind = "outcomes" if name.startswith(f"{OUTCOMES}/") else "records"
         folder = path.is_dir()
-        inside = sorted(Path(each.path) for each in _listed(path) if _is_data(each)) if folder else [path]
+        inside, strange = _sorted_out(path) if folder else ([path], [])
         if not inside or not (folder or is_candidate(path.name)):
-            kind = "unknown"
+            kind, strange = "unknown", []
+        found += [Incoming(kind="unknown", path=each, files=(each,)) for each in strange]
         found.append(Incoming(kind=kind, path=path, files=tuple(inside)))
     return tuple(found)
+
+
+def _sorted_out(folder: Path) -> tuple[list[Path], list[Path]]:
+    """What can be read in a folder, and what cannot and is no note: files without a reader, and folders."""
+    entries = sorted(_listed(folder), key=lambda each: each.name)
+    data = [each for each in entries if _is_data(each)]
+    named = [each for each in data if not _is_note(each.name)]
+    strange = [each for each in entries if _is_foreign_file(each) and not _is_note(each.name)]
+    strange += [each for each in entries if each.is_dir(follow_symlinks=False) and not _is_passed_over(each.name)]
+    return [Path(each.path) for each in named or data], [Path(each.path) for each in strange]
 
 
 def set_aside(settings: Settings, cohort: str, incoming: Incoming) -> Path:
@@ -181,9 +213,11 @@ def refuse(
 
     No value of a record may stand in `reason` or `facts`.
     """
-    target = _free(settings.inbox / cohort / REFUSED, incoming)
+    place = settings.inbox / cohort
+    target = _free(place / REFUSED, incoming)
+    name = incoming.path.relative_to(place / OUTCOMES if incoming.kind == "outcomes" else place).as_posix()
     told = {
-        "file": incoming.path.name,
+        "file": name,
         "kind": incoming.kind,
         "cohort": cohort,
         "refused_at": datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -192,7 +226,7 @@ def refuse(
         **facts,
     }
     lines = [
-        f"# {incoming.path.name} was refused",
+        f"# {name} was refused",
         "",
         f"Cohort {cohort}, {str(told['refused_at'])[:19]} UTC.",
         "",
@@ -225,7 +259,7 @@ def _safely_named(path: Path) -> Path:
     plain = raw.decode("utf-8", errors="replace")
     if len(raw) <= _LONGEST_NAME and plain == path.name and plain.isprintable():
         return path
-    ending = next((end for end in sorted(SUFFIXES, key=len, reverse=True) if plain.lower().endswith(end)), "")
+    ending = ending_of(plain) or ""
     beginning = "".join(letter if letter.isprintable() and letter != "\ufffd" else "_" for letter in plain)
     short = beginning.encode()[:_BEGINNING].decode("utf-8", errors="ignore").removesuffix(ending)
     return path.rename(path.with_name(f"{short}-{bytes_sha256(raw).removeprefix('sha256:')[:16]}{ending}"))

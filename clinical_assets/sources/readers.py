@@ -17,7 +17,7 @@ from clinical_assets.sources.typed.columnar import read_parquet
 from clinical_assets.sources.typed.converted import read_statistical, read_workbooks
 from clinical_assets.sources.typed.json_lines import read_json_lines
 
-__all__ = ["format_of", "number_sql", "read_files", "refuse_pickle_name"]
+__all__ = ["ENDINGS", "ending_of", "format_of", "number_sql", "read_files", "refuse_pickle_name"]
 
 _FORMATS: dict[str, FileFormat] = {
     ".csv": "csv",
@@ -40,7 +40,16 @@ _FORMATS: dict[str, FileFormat] = {
     ".dta": "stata",
 }
 _PACKED = {".gz", ".gzip", ".zst", ".zstd"}
+_PACKED_TEXT = [ending + pack for ending, kind in _FORMATS.items() if kind in ("csv", "jsonl") for pack in _PACKED]
+#: Endings that a reader is for, longest first: text also packed, other formats as they are.
+ENDINGS = tuple(sorted([*_FORMATS, *_PACKED_TEXT], key=lambda ending: (-len(ending), ending)))
 _PICKLES = {".pkl", ".pickle", ".p", ".joblib", ".dill", ".cloudpickle"}
+
+
+def ending_of(name: str) -> str | None:
+    """The ending of a file's name that a reader is for, in lower case, or None."""
+    lower = name.lower()
+    return next((ending for ending in ENDINGS if lower.endswith(ending)), None) if lower.endswith(ENDINGS) else None
 
 
 def format_of(name: str) -> FileFormat:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +14,9 @@ from clinical_assets.governance.verification_record import keep_verification
 from clinical_assets.observability.alerts.alert import Alert
 from clinical_assets.observability.alerts.watch import Seen, Watcher, load_seen, save_seen
 from clinical_assets.observability.metrics.descriptions import Descriptions
+from clinical_assets.warehouse.intake.inbox_intake import take_in
+from clinical_assets.warehouse.store.unentered import enter
+from clinical_assets.warehouse.store.warehouse import Warehouse
 
 
 def look(state: State, seen: Seen, *, now: datetime | None = None) -> list[Alert]:
@@ -80,6 +84,21 @@ def test_failed_gates_promotions_and_rollbacks_are_told_of_and_what_passed_is_no
     assert found[0].title.endswith("gate bias failed: a criterion")
     # The same bundle fails the same gate: one alert.
     assert found[0].key == found[1].key
+    assert look(state, seen) == []
+
+
+def test_a_delivery_that_no_reader_is_for_is_told_of_once(state: State) -> None:
+    seen = started(state)
+    settings = replace(state.settings, inbox_settled_s=0.0)
+    folder = settings.inbox / WARD
+    folder.mkdir(parents=True)
+    (folder / "may.rds").write_bytes(b"x")
+    spec = state.catalogue.spec(WARD)
+    take_in(spec, settings=settings)
+    enter(Warehouse(spec.name, settings), state.ledger, actor="automation")
+    (told,) = look(state, seen)
+    assert (told.kind, told.cohort, told.severity) == ("data_quality", WARD, "warning")
+    assert f"data/inbox/{WARD}/refused" in told.text
     assert look(state, seen) == []
 
 

@@ -70,3 +70,46 @@ def _cell(place: str, value: Cell) -> str:
         days = (moment - _FIRST_DAY) / dt.timedelta(days=1)
         return f'<c r="{place}" s="{2 if isinstance(value, dt.datetime) else 1}"><v>{days!r}</v></c>'
     return f'<c r="{place}"><v>{value!r}</v></c>'
+
+
+def write_opendocument(path: Path, sheets: Mapping[str, Sequence[Sequence[Cell]]]) -> Path:
+    """Write sheets of texts, numbers and dates as an OpenDocument spreadsheet; None leaves a cell empty."""
+    names = " ".join(
+        f'xmlns:{short}="urn:oasis:names:tc:opendocument:xmlns:{short}:1.0"' for short in ("office", "table", "text")
+    )
+    tables = "".join(
+        f"<table:table table:name={quoteattr(name)}>{''.join(map(_open_row, rows))}</table:table>"
+        for name, rows in sheets.items()
+    )
+    kind = "application/vnd.oasis.opendocument.spreadsheet"
+    content = (
+        f'<office:document-content {names} office:version="1.3"><office:body><office:spreadsheet>{tables}'
+        "</office:spreadsheet></office:body></office:document-content>"
+    )
+    listing = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
+    manifest = (
+        f'<manifest:manifest xmlns:manifest="{listing}" manifest:version="1.3"><manifest:file-entry '
+        f'manifest:full-path="/" manifest:media-type="{kind}"/><manifest:file-entry manifest:full-path="content.xml" '
+        'manifest:media-type="text/xml"/></manifest:manifest>'
+    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("mimetype", kind, compress_type=zipfile.ZIP_STORED)
+        archive.writestr("META-INF/manifest.xml", _HEAD + manifest)
+        archive.writestr("content.xml", _HEAD + content)
+    return path
+
+
+def _open_row(row: Sequence[Cell]) -> str:
+    return f"<table:table-row>{''.join(map(_open_cell, row))}</table:table-row>"
+
+
+def _open_cell(value: Cell) -> str:
+    if value is None:
+        return "<table:table-cell/>"
+    kind, attribute = ("string", "") if isinstance(value, str) else ("float", f' office:value="{value}"')
+    if isinstance(value, dt.date):
+        kind, attribute = "date", f' office:date-value="{value.isoformat()}"'
+    return (
+        f'<table:table-cell office:value-type="{kind}"{attribute}><text:p>{escape(str(value))}</text:p>'
+        "</table:table-cell>"
+    )

@@ -29,7 +29,7 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.clock import utc_now
 from clinical_assets.records.ledger.facts.intake import BatchFacts
 from clinical_assets.sources.files import Found, fingerprint, workspace
-from clinical_assets.sources.inbox import SUFFIXES
+from clinical_assets.sources.readers import ending_of
 from clinical_assets.warehouse.intake import outcome_files
 from clinical_assets.warehouse.intake.batch_layout import fit_layouts
 from clinical_assets.warehouse.intake.ingestion import ingest
@@ -275,8 +275,7 @@ def _copied(files: Mapping[str, Sequence[Path]], work: Path, *, known: Mapping[t
 
 
 def _ending(path: Path) -> str:
-    name = path.name.lower()
-    return next((ending for ending in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(ending)), path.suffix)
+    return ending_of(path.name) or path.suffix
 
 
 def _keep(source: duckdb.DuckDBPyConnection, target: duckdb.DuckDBPyConnection, early: CohortSpec, digest: str) -> None:

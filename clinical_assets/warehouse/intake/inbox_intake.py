@@ -17,11 +17,13 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.clock import utc_now
 from clinical_assets.sources import inbox
 from clinical_assets.sources.inbox import Incoming
+from clinical_assets.sources.readers import ENDINGS, ending_of
 from clinical_assets.warehouse.intake.batch_intake import Received, receive
 from clinical_assets.warehouse.intake.outcome_files import OutcomesReceived, receive_outcomes
 from clinical_assets.warehouse.intake.refused_deliveries import count_refusals
 
-_KNOWN = f"Send it as one of {', '.join(inbox.SUFFIXES)}, under a name with that ending."
+_KNOWN = f"Send it as one of {', '.join(sorted(ENDINGS))}, under a name with that ending."
+_PACKED = (".zip", ".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
 
 
 @dataclass
@@ -62,10 +64,13 @@ def take_in(
     """
     tell = progress if progress is not None else _say_nothing
     done, begun = Intake(), utc_now()
-    found = _safely_named(inbox.complete(settings, spec.name, chunk=chunk), done=done, tell=tell)
+    complete = inbox.complete(settings, spec.name, chunk=chunk)
     try:
-        for each in (each for each in found if each.kind == "unknown"):
-            _refuse(spec, each, settings=settings, done=done, reason=_unknown(each), cure=_KNOWN, tell=tell)
+        # Before the folder in which it may lie gets another name.
+        for each in _safely_named([each for each in complete if each.kind == "unknown"], done=done, tell=tell):
+            reason, cure = _unknown(each)
+            _refuse(spec, each, settings=settings, done=done, reason=reason, cure=cure, tell=tell)
+        found = _safely_named([each for each in complete if each.kind != "unknown"], done=done, tell=tell)
         for group in _groups(spec, [each for each in found if each.kind == "records"]):
             _records(spec, group, settings=settings, done=done, tell=tell)
         for each in (each for each in found if each.kind == "outcomes"):
@@ -76,9 +81,14 @@ def take_in(
     return done
 
 
-def _unknown(incoming: Incoming) -> str:
-    what = "It holds no file" if incoming.path.is_dir() else "It has no ending"
-    return f"{what} of a format that is read here; nothing was looked at."
+def _unknown(incoming: Incoming) -> tuple[str, str]:
+    """Why nothing was looked at, and what to do."""
+    name = incoming.path.name
+    if incoming.path.is_dir():
+        reason = f"Folder {name} holds no file of its own in a format that is read here; nothing was looked at."
+        return reason, f"Put its files straight into a folder of the inbox. {_KNOWN}"
+    reason = f"{name}: no reader is for its ending; nothing was looked at."
+    return reason, f"Unpack it. {_KNOWN}" if name.lower().endswith(_PACKED) else _KNOWN
 
 
 def _groups(spec: CohortSpec, found: Sequence[Incoming]) -> list[list[Incoming]]:
@@ -88,8 +98,7 @@ def _groups(spec: CohortSpec, found: Sequence[Incoming]) -> list[list[Incoming]]
     by_ending: dict[str, list[Incoming]] = {}
     for each in found:
         if not each.path.is_dir():
-            ending = next(end for end in inbox.SUFFIXES if each.path.name.lower().endswith(end))
-            by_ending.setdefault(ending, []).append(each)
+            by_ending.setdefault(ending_of(each.path.name) or "", []).append(each)
     return folders + list(by_ending.values())
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from clinical_assets.cohorts.sources_spec import CsvDialect, FileSource
+from clinical_assets.cohorts.sources_spec import FileSource
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column, Table
 from clinical_assets.foundation.canonical import file_digest
@@ -23,7 +23,7 @@ from clinical_assets.records.ledger.facts.intake import OutcomesFacts
 from clinical_assets.sources.files import workspace
 from clinical_assets.sources.source_reader import open_source
 from clinical_assets.warehouse.intake.ingestion import IngestReport, ingest
-from clinical_assets.warehouse.outcomes.batch_spec import REFUSED_LIMIT, key_text, later_columns
+from clinical_assets.warehouse.outcomes.batch_spec import REFUSED_LIMIT, as_delivered, key_text, later_columns
 from clinical_assets.warehouse.outcomes.outcome_facts import arrive
 from clinical_assets.warehouse.outcomes.pseudonym_files import PSEUDONYM
 from clinical_assets.warehouse.outcomes.received_tables import CONFLICTS, FEEDBACK, RAW, columns_of, has_table
@@ -75,14 +75,14 @@ def receive_outcomes(spec: CohortSpec, path: Path, *, settings: Settings) -> Out
     spec : CohortSpec
         The cohort's description.
     path : Path
-        CSV, Parquet or JSON Lines, written like the cohort's source but with a header line in any case.
+        Of a format that a reader is for, written like the cohort's source but with a header line in any case.
     settings : Settings
         Where the data, keys and reports of this installation lie.
     """
     digest = file_digest(path)
     with workspace(settings) as work:
         try:
-            source = _source(spec, path.name)
+            source = _source(spec, path)
             there = _header(source, path.parent, settings)
             table = _table(spec, source, there, what=path.name)
             facts, refused = _facts(spec, table, work=work, folder=path.parent, settings=settings)
@@ -168,12 +168,12 @@ def _unpivoted(spec: CohortSpec, table: Table) -> str:
     return " UNION ALL ".join(parts)
 
 
-def _source(spec: CohortSpec, pattern: str) -> FileSource:
+def _source(spec: CohortSpec, path: Path) -> FileSource:
     """Outcome files are written like the source, but name their columns themselves."""
-    csv = getattr(spec.subjects.source, "csv", None) or CsvDialect()
-    if csv.columns is not None:
-        csv = csv.model_copy(update={"columns": None, "skip_rows": 0})
-    return FileSource(kind="file", path=pattern, csv=csv)
+    source = as_delivered(spec.subjects, path.name)
+    if source.csv.columns is None:
+        return source
+    return source.model_copy(update={"csv": source.csv.model_copy(update={"columns": None, "skip_rows": 0})})
 
 
 def _spelled(table: Table) -> list[str]:

@@ -6,10 +6,12 @@ What belongs here: deriving the description. What does not: reading a batch (``b
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from pathlib import PurePosixPath
 
-from clinical_assets.cohorts.sources_spec import CsvDialect, FileFormat, FileSource, PackagedSource, UrlSource
+from clinical_assets.cohorts.sources_spec import CsvDialect, ExcelSheet, FileSource, PackagedSource, UrlSource
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column, Table
+from clinical_assets.sources.readers import format_of
 from clinical_assets.warehouse.sql.schema import DUCKDB_TYPES
 from clinical_assets.warehouse.store.sql_text import literal, quoted
 from clinical_assets.warehouse.validation.erased_subjects import subject_text
@@ -49,6 +51,34 @@ def batch_spec(spec: CohortSpec, patterns: Mapping[str, str]) -> CohortSpec:
     return spec.model_copy(update={"tables": tables})
 
 
+def as_delivered(table: Table, files: str) -> FileSource:
+    """Delivered files of a table as a source: of the format that their ending says, written like the table's own.
+
+    Parameters
+    ----------
+    table : Table
+        The table's description.
+    files : str
+        Path or pattern of the files, with an ending that a reader is for.
+
+    Raises
+    ------
+    SourceError
+        When no reader is for the ending.
+    """
+    dialect = _dialect(table)
+    if {".tsv", ".tab"} & {suffix.lower() for suffix in PurePosixPath(files).suffixes}:
+        dialect = dialect.model_copy(update={"delimiter": None})  # the ending says otherwise than a source of commas
+    return FileSource(
+        kind="file",
+        path=files,
+        csv=dialect,
+        format=format_of(files),
+        excel=_sheet(table),
+        unnest=_unnested(table),
+    )
+
+
 def outcome_spec(spec: CohortSpec) -> CohortSpec:
     """The description that received records are checked by once outcomes are filled in: those may still be missing."""
     tables = {}
@@ -67,9 +97,7 @@ def _early(table: Table, *, files: str, tables: Collection[str]) -> Table:
     columns: dict[str, Column] = {name: column for name, column in table.columns.items() if name not in later}
     return table.model_copy(
         update={
-            "source": FileSource(
-                kind="file", path=files, csv=_dialect(table), format=_format(files), unnest=_unnested(table)
-            ),
+            "source": as_delivered(table, files),
             "columns": columns,
             "corrections": tuple(one for one in table.corrections if not {*one.where, *one.put} & later),
             "rules": tuple(rule for rule in table.rules if not _named(rule.expression) & later),
@@ -90,9 +118,9 @@ def _unnested(table: Table) -> dict[str, str]:
     return source.unnest if isinstance(source, FileSource | PackagedSource | UrlSource) else {}
 
 
-def _format(pattern: str) -> FileFormat | None:
-    kinds: dict[str, FileFormat] = {".csv": "csv", ".parquet": "parquet", ".jsonl": "jsonl"}
-    return next((kind for ending, kind in kinds.items() if pattern.removesuffix(".gz").endswith(ending)), None)
+def _sheet(table: Table) -> ExcelSheet:
+    source = table.source
+    return source.excel if isinstance(source, FileSource | PackagedSource | UrlSource) else ExcelSheet()
 
 
 def _named(expression: str) -> set[str]:
