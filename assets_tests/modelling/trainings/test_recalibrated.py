@@ -11,6 +11,7 @@ import pytest
 
 from assets_tests.worlds.ward.served import Served, new_patients, watched_ward
 from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.governance.gates.holdout import holdout_of, integrity
 from clinical_assets.modelling.bundle.bundle_description import BundleDescription, RecalibrationKind
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.recalibrated import (
@@ -126,6 +127,38 @@ def test_an_edited_row_is_noticed(mine: Served, once: tuple[Served, pl.DataFrame
 def test_the_order_of_the_records_does_not_matter(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
     first = made(mine, once[1]).training.bundle().digest
     assert made(mine, once[1].sample(fraction=1.0, shuffle=True, seed=1)).training.bundle().digest == first
+
+
+def with_twins(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, and the first hundred once more under other identifiers: half of them equal, half nearly so."""
+    again = rows.head(100).with_columns(patient_id=pl.lit("again ") + pl.col("patient_id"))
+    moved = pl.when(pl.int_range(pl.len()) < 50).then(pl.col("marker_a")).otherwise(pl.col("marker_a") + 1e-4)
+    return pl.concat([rows, again.with_columns(marker_a=moved)])
+
+
+def test_twins_under_other_identifiers_are_fitted_on_or_judged_with_and_never_both(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    done = made(mine, with_twins(once[1]))
+    part = dict(done.rows.select("patient_id", "part").iter_rows())
+    twins = {name: name.removeprefix("again ") for name in part if name.startswith("again ")}
+    assert len(twins) == 100
+    assert {part[name] for name in twins} == {"train", "holdout"}
+    assert [name for name, first in twins.items() if part[name] != part[first]] == []
+    told = [warning.code for warning in done.training.results.warnings]
+    assert told.count("twins") == 1
+
+
+def test_the_gate_finds_every_twin_where_the_recalibration_put_it(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    done = made(mine, with_twins(once[1]))
+    digest = done.training.bundle().digest
+    with mine.warehouse.writer() as connection:
+        keep_rows(connection, done.rows, digest)
+    candidate = mine.trained.candidate(digest)
+    locked = next(each for each in integrity(candidate, holdout_of(candidate)) if each.criterion == "holdout_locked")
+    assert (locked.verdict, locked.value) == ("pass", 0)
 
 
 def test_a_part_without_events_is_refused(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:

@@ -55,6 +55,14 @@ def test_of_a_subject_with_several_units_the_newest_counts(served: Served, matur
     assert (found.n, found.events) == (400, int(matured["outcome"].sum()))
 
 
+def test_of_twins_under_other_identifiers_the_newest_counts(served: Served, matured: pl.DataFrame) -> None:
+    again = matured.head(100).with_columns(
+        patient_id=pl.lit("again ") + pl.col("patient_id"), outcome=1 - pl.col("outcome"), scored_at=pl.lit("9999")
+    )
+    found, _ = asked(served, pl.concat([matured, again]))
+    assert (found.n, found.events) == (400, int(again["outcome"].sum() + matured["outcome"][100:].sum()))
+
+
 @pytest.mark.parametrize("other", ["another_cohort", None])
 def test_history_is_what_the_ledger_says_of_this_cohort(served: Served, other: str | None) -> None:
     records = RecordsDatabase(served.trained.settings)

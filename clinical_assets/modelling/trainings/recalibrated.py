@@ -2,7 +2,8 @@
 
 The graph, the features and the statement stay as they are; intercept, or intercept and slope, of the map from raw to
 served risk are fitted on records whose outcome has become known, and judged on others of them that were set apart by a
-hash of the subject. What comes out is a bundle with a digest of its own, which goes through the gates like any other.
+hash of the subject, twins together as in a training. What comes out is a bundle with a digest of its own, which goes
+through the gates like any other.
 
 What belongs here: making that bundle and its evidence. What does not: deciding that it is due (``monitoring``).
 """
@@ -36,9 +37,12 @@ from clinical_assets.modelling.description.training_results import TrainingResul
 from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.evaluation.result import Counts
 from clinical_assets.modelling.evaluation.subgroups import subgroup_rows
+from clinical_assets.modelling.evaluation.training_warnings import TWINS, twin_findings
 from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.modelling.table.splits import split_holdout
+from clinical_assets.modelling.table.twins import Twins, find_twins
 from clinical_assets.modelling.trainings import plots, trainings
 from clinical_assets.modelling.trainings.reference import relation_of
 from clinical_assets.modelling.trainings.scored import Scored, performance_views, scored_pictures
@@ -135,7 +139,10 @@ def derive(
         )
     subject = spec.subject_of(spec.subject_table)
     matured = matured.sort(list(spec.key))  # sums depend on the order of their parts
-    split = split_holdout(matured, subject=subject, share=spec.modelling.holdout_share, salt=SALT)
+    twins = find_twins(features_of(matured, bundle.feature_columns), matured[subject].rank("dense").to_numpy())
+    split = split_holdout(
+        matured, subject=subject, share=spec.modelling.holdout_share, salt=SALT, together=twins.groups
+    )
     event, risk = matured["outcome"].to_numpy(), matured["risk"].to_numpy()
     for name, part in (("fitted on", split.train), ("judged with", split.holdout)):
         if not 0 < event[part].sum() < part.sum():
@@ -168,7 +175,7 @@ def derive(
     served = rows["risk"].to_numpy().copy()
     served[held] = made.score(rows.filter(pl.col("part") == "holdout"))
     rows = rows.with_columns(pl.Series("risk", served))
-    results, pictures = _results(base, made, spec, rows, derived)
+    results, pictures = _results(base, made, spec, rows, derived, twins)
     # With the report, not after it: the newest training must never be one without its description.
     files = {**pictures, "spec.json": (base.report / "spec.json").read_bytes()}
     training = trainings.keep(settings, spec.name, bundle=made, results=results, files=files, run_id=run_id)
@@ -245,17 +252,19 @@ def _write(base: Bundle, derived: Derivation, *, folder: Path, run_id: str) -> B
 
 
 def _results(
-    base: trainings.Training, bundle: Bundle, spec: CohortSpec, rows: pl.DataFrame, derived: Derivation
+    base: trainings.Training, bundle: Bundle, spec: CohortSpec, rows: pl.DataFrame, derived: Derivation, twins: Twins
 ) -> tuple[TrainingResults, dict[str, bytes]]:
     """The base model's results with everything about performance replaced by what the set-apart new records say."""
     import polars as pl
 
     held = rows.filter(pl.col("part") == "holdout")
     event, risk = held["outcome"].to_numpy(), held["risk"].to_numpy()
-    judged = evaluate(event, risk, decisions=spec.decisions, seed=spec.modelling.search.seed)
+    together = twins.groups[rows["part"].to_numpy() == "holdout"]
+    clusters = together if np.unique(together).size < together.size else None
+    judged = evaluate(event, risk, decisions=spec.decisions, groups=clusters, seed=spec.modelling.search.seed)
     names = [name for name in held.columns if name.startswith(GROUP_PREFIX)]
     attributes = held.select(pl.col(name).alias(name.removeprefix(GROUP_PREFIX)) for name in names)
-    groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions)
+    groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions, groups=clusters)
 
     def counts(part: str) -> dict[str, Any]:
         outcome = rows.filter(pl.col("part") == part)["outcome"].to_numpy()
@@ -270,6 +279,8 @@ def _results(
         ),
         "cure": "Read it beside the base model's card.",
     }
+    # Gates take it that such a warning speaks of the rows that are kept with the model.
+    kept = [warning for warning in base.results.warnings if warning.code != TWINS]
     attributes_of = {name: attributes[name].to_list() for name in attributes.columns}
     bands = age_bands(held, train=rows.filter(pl.col("part") == "train"), feature_columns=bundle.feature_columns)
     scored = Scored.of(held, spec, labels=attributes_of, bands=bands)
@@ -283,7 +294,7 @@ def _results(
             "train": counts("train"),
             "holdout": counts("holdout"),
             "subgroups": plain(groups),
-            "warnings": [*base.results.warnings, note],
+            "warnings": [*kept, *(plain(found) for found in twin_findings(twins)), note],
             "bundle_digest": bundle.digest,
             "derived": derived,
         }

@@ -11,6 +11,8 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.canonical import value_digest
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.table.inputs import features_of
+from clinical_assets.modelling.table.twins import find_twins
 from clinical_assets.monitoring import report_store
 from clinical_assets.monitoring.updates.updates import Recommendation, UpdateHistory, recommend
 from clinical_assets.records.clock import parse
@@ -42,8 +44,8 @@ def recommend_for(
     Parameters
     ----------
     rows : polars.DataFrame or None
-        As ``windows.matured_records`` gives them, None before any outcome is known. Of a subject with several units the
-        newest one is judged by, because the tests take records for independent.
+        As ``windows.matured_records`` gives them, None before any outcome is known. Of a subject with several units, or
+        with twins under other identifiers, the newest one is judged by, because the tests take records for independent.
     spec : CohortSpec
         The cohort's description.
     bundle : Bundle
@@ -83,10 +85,14 @@ def recommend_for(
 
 
 def _judged_by(rows: pl.DataFrame, spec: CohortSpec, bundle: Bundle) -> dict[str, Any]:
-    """What the rules look at, one row per subject."""
-    rows = rows.sort("scored_at", *spec.key).unique(spec.subject_of(spec.subject_table), keep="last")
-    rows = rows.sort(list(spec.key))
-    features = rows.select(bundle.feature_columns).to_numpy().astype(np.float64)
+    """What the rules look at, one row per subject, a subject's twins under other identifiers among its rows."""
+    import polars as pl
+
+    rows = rows.sort("scored_at", *spec.key)
+    subjects = rows[spec.subject_of(spec.subject_table)].rank("dense").to_numpy()
+    twins = find_twins(features_of(rows, bundle.feature_columns), subjects)
+    rows = rows.filter(pl.Series(twins.groups).is_last_distinct()).sort(list(spec.key))
+    features = features_of(rows, bundle.feature_columns)
     shares = np.abs(bundle.explain(features[:_EXPLAINED_ROWS]).contributions)
     return {
         "event": (rows["outcome"].to_numpy() >= bundle.description.action_from).astype(np.int64),
