@@ -11,6 +11,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets_tests.worlds.links import followed
 from assets_tests.worlds.machine.graphs import data_versions, metadata_of
 from assets_tests.worlds.team.paired import COHORT, MARK, PairedTeam, Ward, made_up
 from clinical_assets.cli import context, main
@@ -121,6 +122,17 @@ def test_an_erased_subject_leaves_results_and_archive_and_never_comes_back(ward:
     assert metadata_of(again)["paired_expression"]["subjects"].value == 11
     other = shell("erase", subject, "--cohort", COHORT, "--reason", "request 7", "--yes")
     assert "were removed" in other
+
+
+def test_study_and_subjects_are_reached_from_the_page_of_all_cohorts_and_lead_back(
+    ward: Ward, first: dg.ExecuteInProcessResult
+) -> None:
+    index = ward.files.parents[1] / "reports" / "index.html"
+    reached = followed(index)
+    pages = [ward.files / "study.html", *(ward.files / "pages").glob("*.html")]
+    assert len(pages) > 3
+    for page in pages:
+        assert index.resolve() in reached[page.resolve()]
 
 
 def test_ready_made_scores_go_through_the_same_study(ward: Ward, shell: Shell) -> None:

@@ -11,6 +11,7 @@ from clinical_assets.cli.options import CohortArgument
 from clinical_assets.cli.output import out, show_json
 from clinical_assets.governance.candidate.candidate import candidate_of
 from clinical_assets.governance.dossier.dossier import DossierSummary, load_dossier, write_dossier
+from clinical_assets.observability.linked_pages import refresh_pages
 
 
 def dossier(
@@ -37,6 +38,7 @@ def dossier(
     else:
         with candidate.warehouse.exclusive():
             found = write_dossier(candidate)
+        refresh_pages(candidate.handle)
     if as_json:
         show_json(
             {

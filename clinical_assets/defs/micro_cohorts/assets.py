@@ -139,11 +139,13 @@ def pathway_scores(_: dg.AssetExecutionContext, cohort: MicroCohort) -> AssetRes
     pages and pictures number the subjects in the order of the table, and ``pages/index.html`` says who is who.
     """
     from clinical_assets.foundation.atomic_files import PRIVATE, write_whole
+    from clinical_assets.observability.portfolio import write_portfolio
     from clinical_assets.pathways.inputs.study_inputs import scoring_method
     from clinical_assets.pathways.results.expression_store import keep_scores
     from clinical_assets.pathways.results.figures import pathway_heat_map
     from clinical_assets.pathways.results.pages import findings, write_pages
     from clinical_assets.pathways.scores.scores import score_subjects
+    from clinical_assets.workspace import Workspace
 
     if cohort.ready:
         ready, digest = cohort.ready_scores()
@@ -155,6 +157,7 @@ def pathway_scores(_: dg.AssetExecutionContext, cohort: MicroCohort) -> AssetRes
     )
     kept = keep_scores(cohort.folder, scores, expression=expression, gene_sets=gene_sets_digest)
     index = write_pages(cohort.folder, paired, scores, sets, title=cohort.spec.title)
+    write_portfolio(Workspace(cohort.settings))
     found = findings(scores, paired.labels)
     picture = pathway_heat_map(numbered(scores), sets, paired.labels)
     write_whole(cohort.folder / "pathway_heat_map.png", picture, mode=PRIVATE)

@@ -35,6 +35,7 @@ def micro_cohort_study(context: dg.AssetExecutionContext, cohort: MicroCohort, r
     configuration of every sweep is a nested MLflow run, with importances, models and the digests of all inputs.
     """
     from clinical_assets.foundation.atomic_files import PRIVATE, write_whole
+    from clinical_assets.observability.portfolio import write_portfolio
     from clinical_assets.pathways.experiments.input_archive import archive_inputs
     from clinical_assets.pathways.experiments.tracked_study import record_study
     from clinical_assets.pathways.inputs.study_inputs import FAMILIES, budget
@@ -42,6 +43,7 @@ def micro_cohort_study(context: dg.AssetExecutionContext, cohort: MicroCohort, r
     from clinical_assets.pathways.results.study_store import keep_study
     from clinical_assets.pathways.results.unfinished_work import UnfinishedWork
     from clinical_assets.pathways.study.study import micro_cohort_study as study
+    from clinical_assets.workspace import Workspace
 
     source = cohort.source()
     plan = cohort.spec.study
@@ -67,6 +69,7 @@ def micro_cohort_study(context: dg.AssetExecutionContext, cohort: MicroCohort, r
             write_whole(path, png, mode=PRIVATE)
     report = _report(cohort, source, result)
     write_whole(cohort.folder / "study.html", report, mode=PRIVATE)
+    write_portfolio(Workspace(cohort.settings))
     record_study(
         run,
         data,

@@ -105,10 +105,12 @@ def model_card(_: dg.AssetExecutionContext, cohort: CohortHandle, tracked: "Trac
     """What a reviewer must know about the newest model: one card, as Markdown and JSON, with its pictures."""
     from clinical_assets.modelling.trainings import trainings
     from clinical_assets.modelling.trainings.card_files import write_card
+    from clinical_assets.observability.linked_pages import refresh_pages
 
     training = trainings.latest(cohort.settings, cohort.name)
     card = write_card(cohort.spec, training)
     tracked.record_files({f"card/{path.name}": path for path in card.files})
+    refresh_pages(cohort)
     digest = training.results.bundle_digest
     return AssetResult(
         digest, {"card": dg.MetadataValue.md(card.embedded), "file": card.files[0], "bundle digest": digest}

@@ -45,6 +45,7 @@ def recalibrated_model(context: dg.AssetExecutionContext, cohort: CohortHandle, 
     from clinical_assets.modelling.trainings.evidence import evidence_digests
     from clinical_assets.modelling.trainings.recalibrated import derive, keep_rows
     from clinical_assets.monitoring import report_store, windows
+    from clinical_assets.observability.linked_pages import refresh_pages
     from clinical_assets.records.ledger.facts.models import RetrainFacts, TrainingFacts
 
     recommended = report_store.latest(cohort.settings, cohort.name, "update_recommendation")
@@ -84,6 +85,7 @@ def recalibrated_model(context: dg.AssetExecutionContext, cohort: CohortHandle, 
     with cohort.warehouse.writer() as connection:
         keep_rows(connection, made.rows, bundle.digest)
     card = write_card(cohort.spec, made.training)
+    refresh_pages(cohort)
     provenance = made.training.results.provenance
     version = register(
         bundle,

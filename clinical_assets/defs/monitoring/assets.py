@@ -111,14 +111,8 @@ def update_recommendation(
 @cohort_asset(group=GROUP, owner=OWNER, deps=["update_recommendation"], kinds={"html"})
 def monitoring_page(_: dg.AssetExecutionContext, cohort: CohortHandle) -> AssetResult:
     """One static page with all reports of the cohort, and the page of all cohorts with model, release and lights."""
-    from clinical_assets.monitoring.pages import write_cohort_page
-    from clinical_assets.observability.portfolio import portfolio, write_portfolio
+    from clinical_assets.observability.linked_pages import refresh_pages
 
-    serving = serving_model(cohort)
-    lines = portfolio(cohort.workspace)
-    links = next((each.links for each in lines if each.cohort == cohort.name), {})
-    others = {label: path for label, path in links.items() if label != "monitoring"}
-    champion = None if serving is None else serving[0].digest
-    page = write_cohort_page(cohort.settings, cohort.spec, champion=champion, links=others)
-    overview = write_portfolio(cohort.workspace, portfolio(cohort.workspace))
-    return AssetResult(metadata={"page": page, "all cohorts": overview})
+    serving_model(cohort)  # verifies it
+    pages = refresh_pages(cohort)
+    return AssetResult(metadata={"page": pages.monitoring, "all cohorts": pages.all_cohorts})

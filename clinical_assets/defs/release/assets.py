@@ -98,8 +98,10 @@ def release_dossier(context: dg.AssetExecutionContext, cohort: CohortHandle) -> 
     from clinical_assets.foundation.short_digests import short_digest
     from clinical_assets.governance.candidate.candidate import candidate_of
     from clinical_assets.governance.dossier.dossier import write_dossier
+    from clinical_assets.observability.linked_pages import refresh_pages
 
     dossier = write_dossier(candidate_of(cohort), actor=ledger_events.actor_of(context.run, cohort))
+    refresh_pages(cohort)
     return AssetResult(
         dossier.digest,
         {

@@ -24,7 +24,7 @@ from clinical_assets.governance.verdicts.verdict import LASTING, Gate, Outcome, 
 from clinical_assets.governance.verdicts.verdict_store import VerdictsChanged, latest_verdicts
 from clinical_assets.governance.verdicts.yes_no_verdicts import verdict, yes_or_no
 from clinical_assets.modelling.trainings.card import card_json, open_points
-from clinical_assets.modelling.trainings.card_files import CARD_JSON, CARD_MARKDOWN, markdown_beside
+from clinical_assets.modelling.trainings.card_files import CARD_JSON, CARD_MARKDOWN, markdown_beside, words_of
 from clinical_assets.records.ledger.ledger import Ledger
 
 _GATE: Gate = "regulatory"
@@ -62,7 +62,7 @@ def _card(candidate: ReleaseCandidate) -> Iterator[Verdict]:
     report, spec, results = candidate.training.report, candidate.spec, candidate.training.results
     try:
         card = dict(json.loads((report / CARD_JSON).read_text(encoding="utf-8")))
-        text = (report / CARD_MARKDOWN).read_text(encoding="utf-8")
+        text = words_of(report / CARD_MARKDOWN)
     except FileNotFoundError as error:
         yield verdict(
             "card_complete",
