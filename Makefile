@@ -92,15 +92,9 @@ lock:
 		--extra data --extra data-gpl --extra rdata --extra office --extra postgres --extra audit --extra serve --extra sentry --extra dev \
 		pyproject.toml -o requirements.lock
 
-# pip-audit ends with 1 when it found something; the report is complete all the same.
+# Ends with an error, and leaves an earlier report alone, where no service answers with advisories.
 advisories: env
-	@mkdir -p $(CLINICAL_ASSETS_DATA)
-	@$(BIN)/python -m pip freeze --all --exclude-editable > $(CLINICAL_ASSETS_DATA)/installed.txt
-	@rm -f $(CLINICAL_ASSETS_DATA)/advisories.json.new
-	@$(BIN)/pip-audit --requirement $(CLINICAL_ASSETS_DATA)/installed.txt --no-deps --disable-pip --format json \
-		--output $(CLINICAL_ASSETS_DATA)/advisories.json.new || test -s $(CLINICAL_ASSETS_DATA)/advisories.json.new
-	@mv $(CLINICAL_ASSETS_DATA)/advisories.json.new $(CLINICAL_ASSETS_DATA)/advisories.json
-	@echo 'Written: $(CLINICAL_ASSETS_DATA)/advisories.json; clinical-assets gates COHORT --evaluate reads it.'
+	@$(BIN)/clinical-assets advisories
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .coverage build dist

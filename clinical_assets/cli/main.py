@@ -46,6 +46,10 @@ COMMANDS = {
         f"{_CLI}.release.gates:gates",
         "Verdicts on the newest model, as they were stored: first what needs a person; what passed is only counted.",
     ),
+    "advisories": CommandEntry(
+        f"{_CLI}.release.advisories:advisories",
+        "Ask an advisory service about the installed packages; the security gate reads the report.",
+    ),
     "people": CommandEntry(
         f"{_CLI}.release.people:app", "Who may sign, and as what: add, list, password, roles, deactivate, review."
     ),
