@@ -325,3 +325,23 @@ def test_limits_of_days_need_a_date_and_two_digit_years_less_than_a_century() ->
         Column.model_validate({**plain, "type": "date", "format": "%d.%m.%y", **century})
     assert Column.model_validate({**plain, "type": "date", "format": "%d.%m.%Y", **century}).latest is not None
     assert "latest" not in Column.model_validate({**plain, "type": "date"}).model_dump()
+
+
+TEXTS = table(patient_id={"type": "string"}, note={"type": "string"})
+
+
+def test_a_header_in_the_middle_of_joined_files_is_no_record() -> None:
+    found = pl.DataFrame(
+        {"_row": [1, 2, 3], "patient_id": ["P1", " patient_id", "note"], "note": ["a", "note", "patient_id"]}
+    )
+    checked = validate_frame(found, TEXTS)
+    assert checked.frame["_row"].to_list() == [1, 3]
+    assert checked.refused["_row"].to_list() == [2]
+    (finding,) = checked.findings.to_dicts()
+    assert (finding["_row"], finding["rule"], finding["value"]) == (2, "repeated_header", None)
+    assert "files that were joined" in finding["cure"]
+
+
+def test_a_table_of_one_column_may_hold_its_name_as_a_value() -> None:
+    found = pl.DataFrame({"_row": [1], "patient_id": ["patient_id"]})
+    assert validate_frame(found, table(patient_id={"type": "string"})).frame.height == 1

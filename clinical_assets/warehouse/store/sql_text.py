@@ -13,6 +13,15 @@ from collections.abc import Iterable
 Literal = None | bool | int | float | str | dt.date | dt.datetime
 
 
+#: What may stand around a value and is no part of it: white space of any script, and characters that nobody sees (soft
+#: hyphen, zero-width space and joiners, direction marks, byte-order mark), which come along when cells are copied.
+BLANKS = (
+    " \t\n\r\v\f\x1c\x1d\x1e\x1f\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+    "\xad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
+)
+
+
 def quoted(name: str) -> str:
     """A column or table name in double quotes, whatever characters it holds."""
     return '"' + name.replace('"', '""') + '"'

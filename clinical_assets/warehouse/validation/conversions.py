@@ -13,8 +13,10 @@ Readings are strict where a lenient one would guess:
   would lie in the future is not read;
 - datetimes need a time of day; one with an offset is turned into the cohort's ``timezone``, or UTC without one; one
   without is taken as it stands. Whether both kinds meet in a cohort is counted by ``clocks``;
-- texts lose surrounding white space, and an empty text is missing; a letter and its accent are one character (NFC),
-  whichever way a system wrote them.
+- texts lose what nobody sees around them (`BLANKS`), and an empty text is missing; a letter and its accent are one
+  character (NFC), whichever way a system wrote them;
+- an identifier that a spreadsheet took for a number (``1.23457E+11``, or more than 15 digits in a cell of numbers) has
+  lost digits and is not read: others would become the same person.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import polars as pl
 
 from clinical_assets.cohorts.tables import Column, ColumnType
 from clinical_assets.foundation.errors import SpecError
+from clinical_assets.warehouse.store.sql_text import BLANKS
 
 POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     "integer": pl.Int64(),
@@ -37,6 +40,9 @@ POLARS_TYPES: dict[ColumnType, pl.DataType] = {
 
 # From here on not every whole number is a float, so that a neighbour could be read instead.
 _EXACT_BELOW = 2.0**53
+# Spreadsheets keep 15 digits of a number, and show more than 11 of them like 1.23457E+11.
+_DIGITS_KEPT_BELOW = 1e15
+_ROUNDED = r"^\d([.,]\d+)?E\+\d{2,}$"
 _ALL_TIMES = (dt.datetime.combine(dt.date(1000, 1, 1), dt.time.min), dt.datetime.combine(dt.date.max, dt.time.max))
 _EPOCH = dt.datetime.combine(dt.date(1970, 1, 1), dt.time.min)
 _FIRST_USUAL = dt.date(1900, 1, 1)
@@ -184,7 +190,8 @@ def _text(text: pl.Expr, column: Column, decimal: str, timezone: str | None) -> 
                 return _formatted_time(text, column, timezone)
             return text.str.replace(" ", "T", literal=True).str.to_datetime(_ISO_DATETIME, strict=False, time_unit="us")
         case _:
-            return text.str.strip_chars().str.normalize("NFC")
+            read = text.str.strip_chars(BLANKS).str.normalize("NFC")
+            return pl.when(~read.str.contains(_ROUNDED)).then(read) if "identifier" in column.role else read
 
 
 def _formatted_date(text: pl.Expr, column: Column) -> pl.Expr:
@@ -242,7 +249,7 @@ def _with_whole_offset(text: pl.Expr) -> pl.Expr:
 
 def zoned(text: pl.Series) -> pl.Series:
     """For each text whether it is a time of day with an offset or zone behind it."""
-    return text.str.strip_chars().str.contains(r":\d{2}(?:[.,]\d+)?" + _OFFSET)
+    return text.str.strip_chars(BLANKS).str.contains(r":\d{2}(?:[.,]\d+)?" + _OFFSET)
 
 
 def _number(text: pl.Expr, decimal: str) -> pl.Expr:
@@ -284,7 +291,9 @@ def _numeric(values: pl.Expr, found: pl.DataType, column: Column) -> pl.Expr:
             if column.type == "integer":
                 return whole
             rest = _finite(number).cast(pl.String) if fraction else values.cast(pl.String)
-            return pl.coalesce(whole.cast(pl.String), rest)
+            read = pl.coalesce(whole.cast(pl.String), rest)
+            rounded = fraction and "identifier" in column.role
+            return pl.when(number.abs() < _DIGITS_KEPT_BELOW).then(read) if rounded else read
         case "boolean":
             codes = {float(code): value for code, value in boolean_codes(column).items() if code.isdecimal()}
             return number.replace_strict(list(codes), list(codes.values()), default=None, return_dtype=pl.Boolean)

@@ -17,7 +17,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.keys.pseudonyms import Pseudonyms
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
-from clinical_assets.warehouse.store.sql_text import literal, quoted
+from clinical_assets.warehouse.store.sql_text import BLANKS, literal, quoted
 from clinical_assets.warehouse.validation.cross_row import FINDINGS_TABLE
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ NOTES = "raw._erased"
 
 MASK = "[erased]"
 _LEAST_LENGTH, _LEAST_DIGITS = 6, 8
-_WHITE = r"E' \t\r\n\f\v'"
 _WHOLE = r"[+-]?\d+(\.0*)?"
 
 WORD = r"[\pL\pN](?:[^,;|\s\"'<>(){}\[\]:=]*[\pL\pN])?"
@@ -51,7 +50,7 @@ def subject_text(column: str, *, integer: bool) -> str:
     integer : bool
         Whether the identifier is described as an integer, so that ``007`` and ``7.0`` are 7.
     """
-    text = f"trim(CAST({column} AS VARCHAR), {_WHITE})"
+    text = f"trim(CAST({column} AS VARCHAR), {literal(BLANKS)})"
     if not integer:
         return f"nfc_normalize({text})"
     return (

@@ -40,6 +40,7 @@ REFERENCE = "reference"
 UNREADABLE_LINE = "unreadable_line"
 MISSING_COLUMN = "missing_column"
 EMPTY_TABLE = "empty_table"
+HEADER = "repeated_header"
 
 LONGEST_VALUE = 200
 """Characters of a value that a finding keeps; the whole record is in ``quarantine.records``."""

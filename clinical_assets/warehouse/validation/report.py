@@ -117,11 +117,15 @@ def missing_columns(name: str, table: Table, found: Sequence[str], absent: Seque
         words.append(f"{source} (similar: {', '.join(near)})" if near else source)
     many = f"; the source has {', '.join(found[:_NAMES_SHOWN])}" + (" ..." if len(found) > _NAMES_SHOWN else "")
     more = f" and {len(absent) - _NAMES_SHOWN} more" if len(absent) > _NAMES_SHOWN else ""
+    quoted_by = next((mark for mark in "'`" if found and all(each[:1] == each[-1:] == mark for each in found)), None)
+    cure = "Name the column as the source does, with `from:`, or deliver it with the source."
+    if quoted_by is not None:
+        cure = f'The source puts values between {quoted_by} and {quoted_by}: set `csv: {{quote: "{quoted_by}"}}`.'
     return Failure(
         name,
         f"the source lacks {len(absent)} described column{'s' if len(absent) > 1 else ''}: "
         f"{', '.join(words)}{more}{many}",
-        "Name the column as the source does, with `from:`, or deliver it with the source.",
+        cure,
     )
 
 

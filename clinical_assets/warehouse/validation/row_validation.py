@@ -14,9 +14,10 @@ import polars as pl
 from clinical_assets.cohorts.tables import Column, Table
 from clinical_assets.foundation.errors import ValidationFailed
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
+from clinical_assets.warehouse.store.sql_text import BLANKS
 from clinical_assets.warehouse.validation import findings as kinds
 from clinical_assets.warehouse.validation import unit_mixups
-from clinical_assets.warehouse.validation.conversions import usual_days
+from clinical_assets.warehouse.validation.conversions import is_text, usual_days
 from clinical_assets.warehouse.validation.schemas import Breach, RowSchema, row_schema
 from clinical_assets.warehouse.validation.typing_records import Clocks, Typed, source_columns, type_records
 
@@ -109,6 +110,10 @@ class RowValidator:
             if positions.len():
                 refused = refused.scatter(positions, True)
                 blocks.append(self._block(breach, positions, typed, found))
+        again = _header_again(found, self.table)
+        if again.len():
+            refused = refused.scatter(again, True)
+            blocks.append(self._header_block(again, typed))
         findings = kinds.gathered(blocks)
         sound = typed.frame.filter(~refused)
         implausible, hints = _implausible(sound, self.table)
@@ -128,7 +133,7 @@ class RowValidator:
         if not breach.own:
             name = breach.columns[0]
             source = self.table.columns[name].source_name or name
-            values = kinds.as_text(found[source].gather(positions)).str.strip_chars()
+            values = kinds.as_text(found[source].gather(positions)).str.strip_chars(BLANKS)
             rule, reason, cure = self._words(name, breach.rule, typed.frame[name].gather(positions))
         else:
             shown = [pl.format(name + "={}", pl.col(name).cast(pl.String).fill_null("")) for name in breach.columns]
@@ -143,6 +148,17 @@ class RowValidator:
             values=values,
             reason=reason,
             cure=cure,
+        )
+
+    def _header_block(self, positions: pl.Series, typed: Typed) -> pl.DataFrame:
+        return kinds.block(
+            table_name=self.table_name,
+            rows=typed.frame[ROW_NUMBER].gather(positions),
+            column=", ".join(self.table.key),
+            rule=kinds.HEADER,
+            values=pl.repeat(None, positions.len(), dtype=pl.String, eager=True),
+            reason="the header once more, not a record",
+            cure="Leave the header out of all but the first of the files that were joined.",
         )
 
     def _words(self, name: str, rule: str, values: pl.Series) -> tuple[str, str, str | pl.Series]:
@@ -163,6 +179,15 @@ class RowValidator:
             reason = f"not one of the categories {', '.join(codes[:_CODES_SHOWN])}{more}"
             return rule, reason, _category_cures(column, values)
         return rule, f"does not match the pattern {column.pattern}", f"{_CORRECT}, or the pattern in the description."
+
+
+def _header_again(found: pl.DataFrame, table: Table) -> pl.Series:
+    """Positions of records in which every described column holds its own name; joined files leave such lines."""
+    names = list(source_columns(table).values())
+    if len(names) < 2 or not all(is_text(found.schema[name]) for name in names):
+        return pl.Series([], dtype=pl.UInt32)
+    alike = pl.all_horizontal(pl.col(name).cast(pl.String).str.strip_chars(BLANKS) == name for name in names)
+    return found.select(alike.fill_null(False).arg_true()).to_series()
 
 
 def validate_frame(

@@ -13,6 +13,7 @@ import polars as pl
 
 from clinical_assets.cohorts.tables import Column, Table
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
+from clinical_assets.warehouse.store.sql_text import BLANKS
 from clinical_assets.warehouse.validation import findings as kinds
 from clinical_assets.warehouse.validation.conversions import (
     boolean_codes,
@@ -186,7 +187,7 @@ def _retry(
     text: pl.Series, positions: pl.Series, values: pl.Series, column: Column, *, decimal: str, timezone: str | None
 ) -> tuple[pl.Series, pl.Series, int]:
     """Read texts that the quick reading left out; says for each whether it stays unreadable."""
-    text = text.str.strip_chars()
+    text = text.str.strip_chars(BLANKS)
     absent = text.is_in(_tokens(column))
     tried = (text != "") & ~absent
     again = patient(text.filter(tried), column, decimal=decimal, timezone=timezone)
@@ -248,7 +249,7 @@ def _typed_tokens(column: Column, *, decimal: str) -> pl.Series:
 def _unread(
     found: pl.Series, positions: pl.Series, rows: pl.Series, name: str, column: Column, table_name: str
 ) -> pl.DataFrame:
-    texts = kinds.as_text(found.gather(positions)).str.strip_chars()
+    texts = kinds.as_text(found.gather(positions)).str.strip_chars(BLANKS)
     return kinds.block(
         table_name=table_name,
         rows=rows.gather(positions),
@@ -277,6 +278,8 @@ def _reason(column: Column) -> str:
         case "datetime":
             form = column.format or "YYYY-MM-DDTHH:MM[:SS]"
             return f"not a date with time of day as {form}"
+        case _ if "identifier" in column.role:
+            return "an identifier that was kept as a number and has lost digits"
         case _:
             return "not a text"
 
@@ -315,6 +318,8 @@ def _cures(texts: pl.Series, column: Column) -> pl.Series:
             (r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", "Give the column's `format`, such as %d.%m.%Y or %m/%d/%Y."),
             (r"^\d{1,2}[A-Za-z]{3}\d{2,4}", "Give the column's `format`, such as %d%b%Y."),
         ]
+    elif column.type == "string" and "identifier" in column.role:
+        general = "Export it again as text; in a spreadsheet, make the column text before the file is opened."
     elif column.type == "boolean":
         general = "Correct the value, or add it to `true_values`, `false_values` or `missing` in the description."
     choice = pl.lit(general)
