@@ -10,7 +10,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets_tests.worlds.team.paired import PairedTeam, Ward
+from assets_tests.worlds.shared import shared_folder
+from assets_tests.worlds.team.paired import KeptRun, PairedTeam, Ward
 
 
 @contextlib.contextmanager
@@ -29,31 +30,44 @@ def quiet_environment() -> Iterator[None]:
         yield
 
 
-def new_ward(folder: Path) -> Iterator[Ward]:
-    (folder / "dagster").mkdir(parents=True)
+@contextlib.contextmanager
+def _opened(folder: Path) -> Iterator[Ward]:
+    """A ward with the Dagster instance that lies in its folder."""
+    (folder / "dagster").mkdir(parents=True, exist_ok=True)
     with dg.instance_for_test(temp_dir=str(folder / "dagster"), set_dagster_home=False) as instance:
         yield Ward(folder, instance)
 
 
-@pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Ward, dg.ExecuteInProcessResult]]:
-    """A sound cohort that went through the whole job once; nobody changes its files."""
-    for ward in new_ward(tmp_path_factory.mktemp("ward")):
+def _finish(folder: Path) -> None:
+    """Take a sound cohort through the whole job."""
+    with _opened(folder) as ward, _quiet():
         ward.write(PairedTeam())
-        with _quiet():
-            result = ward.run()
-        yield ward, result
+        ward.run()
+
+
+@pytest.fixture(scope="session")
+def finished_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound cohort that went through the whole job, once for all workers; look, do not touch."""
+    return shared_folder(tmp_path_factory, "finished_micro_cohort", _finish)
+
+
+@pytest.fixture(scope="session")
+def finished(finished_folder: Path) -> Iterator[tuple[Ward, KeptRun]]:
+    """The sound cohort, and what Dagster kept of its run."""
+    with _opened(finished_folder) as ward:
+        yield ward, ward.kept_run()
 
 
 @pytest.fixture
 def ward(tmp_path: Path, quiet_environment: None) -> Iterator[Ward]:
     """An empty ward."""
-    yield from new_ward(tmp_path / "ward")
+    with _opened(tmp_path / "ward") as made:
+        yield made
 
 
 @pytest.fixture
-def copy(finished: tuple[Ward, dg.ExecuteInProcessResult], ward: Ward) -> Ward:
+def copy(finished_folder: Path, ward: Ward) -> Ward:
     """The finished cohort's files in a ward of the test's own."""
     for name in ("data", "catalogue"):
-        shutil.copytree(finished[0].folder / name, ward.folder / name)
+        shutil.copytree(finished_folder / name, ward.folder / name)
     return ward

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
@@ -50,7 +51,14 @@ def run_check(instance: dg.DagsterInstance, platform: Platform, key: dg.AssetChe
     return evaluation
 
 
-def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
+class Told(Protocol):
+    """A run's events, from the run itself or from what was kept of it."""
+
+    @property
+    def all_events(self) -> Sequence[dg.DagsterEvent]: ...
+
+
+def metadata_of(result: Told) -> dict[str, dict[str, Any]]:
     """What each materialised asset said about itself, by asset and name."""
     events = [event for event in result.all_events if event.is_step_materialization]
     return {
@@ -60,7 +68,7 @@ def metadata_of(result: dg.ExecuteInProcessResult) -> dict[str, dict[str, Any]]:
     }
 
 
-def data_versions(result: dg.ExecuteInProcessResult) -> dict[str, str]:
+def data_versions(result: Told) -> dict[str, str]:
     """The data version of each materialised asset."""
     return {
         event.asset_key.to_user_string(): (event.materialization.tags or {})["dagster/data_version"]

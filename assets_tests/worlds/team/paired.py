@@ -135,6 +135,18 @@ class PairedTeam:
 
 
 @dataclass(frozen=True)
+class KeptRun:
+    """What Dagster kept of a run, to be read in any process."""
+
+    success: bool
+    all_events: list[dg.DagsterEvent]
+
+    def get_asset_check_evaluations(self) -> list[dg.AssetCheckEvaluation]:
+        told = [event.event_specific_data for event in self.all_events]
+        return [each for each in told if isinstance(each, dg.AssetCheckEvaluation)]
+
+
+@dataclass(frozen=True)
 class Ward:
     """A team's catalogue and a data folder, and an instance that remembers the runs."""
 
@@ -166,6 +178,12 @@ class Ward:
                 run_config=QUIET,
             )
         )
+
+    def kept_run(self) -> KeptRun:
+        """The one run that the instance knows."""
+        (run,) = self.instance.get_runs()
+        told = [entry.dagster_event for entry in self.instance.all_logs(run.run_id)]
+        return KeptRun(run.is_success, [event for event in told if event is not None])
 
     def check(self, asset: str, name: str) -> dg.AssetCheckEvaluation:
         """Run one check and nothing else."""
