@@ -133,7 +133,24 @@ class CohortSpec(Grown):
             raise ValueError("a cohort with a synthetic table cannot be described as real data")
         if self.modelling.split_by is not None and self.modelling.split_by not in self.protected:
             raise ValueError(f"split_by {self.modelling.split_by!r} is not a protected column of the subject table")
+        self._weight_fits()
         return self
+
+    def _weight_fits(self) -> None:
+        for name, table in self.tables.items():
+            found = table.with_role("weight")
+            if found and name != self.subject_table:
+                raise ValueError(
+                    f"{name}.{found[0]} has role weight, which only the subject table {self.subject_table!r} may"
+                )
+            if len(found) > 1:
+                raise ValueError(f"{', '.join(found)} have role weight: one column says how much a record counts")
+        drawn = [strategy for strategy in self.modelling.imbalance if strategy.endswith("smote")]
+        if self.weight is not None and drawn:
+            raise ValueError(
+                f"modelling.imbalance offers {drawn[0]}, whose invented records have no case weight: "
+                "use none or class_weight"
+            )
 
     def _tables_fit_together(self) -> None:
         for name, table in self.tables.items():
@@ -199,6 +216,11 @@ class CohortSpec(Grown):
     def protected(self) -> tuple[str, ...]:
         """Protected attributes, from the subject table."""
         return self.subjects.with_role("protected")
+
+    @property
+    def weight(self) -> str | None:
+        """Column of the subject table with the case weight of a record, or None where all count alike."""
+        return next(iter(self.subjects.with_role("weight")), None)
 
     @property
     def index_column(self) -> str | None:

@@ -18,8 +18,10 @@ from clinical_assets.cohorts.codes import ColumnCode
 from clinical_assets.cohorts.sources_spec import Source
 
 ColumnType = Literal["integer", "number", "string", "boolean", "date", "datetime"]
-Role = Literal["identifier", "feature", "target", "protected", "date", "note", "outcome", "ignored"]
+Role = Literal["identifier", "feature", "target", "protected", "date", "note", "outcome", "weight", "ignored"]
 
+#: Name that case weights have beside features and outcome, whatever the column is called.
+CASE_WEIGHT = "case_weight"
 _CENTURY = 100
 
 
@@ -50,7 +52,8 @@ class Column(Grown):
     """One column: what it holds, in which unit, within which limits, and what it is for.
 
     ``role`` may name several: sex is often both ``feature`` and ``protected``. ``outcome`` marks a column that is
-    only known after the prediction is made; feature SQL cannot see it. ``missing`` lists values that stand for
+    only known after the prediction is made; feature SQL cannot see it. ``weight`` is the case weight of a record: for
+    how many people it stands. ``missing`` lists values that stand for
     "not measured" in the source (0 for cholesterol, "N/A"); they become NULL and are counted.
     """
 
@@ -110,7 +113,20 @@ class Column(Grown):
         after = {"target", "outcome"} & set(self.role)
         if after and "feature" in self.role:
             raise ValueError(f"a column with role {min(after)} cannot be a feature: it is known too late")
+        if "weight" in self.role:
+            self._is_a_weight()
         return self
+
+    def _is_a_weight(self) -> None:
+        if len(self.role) > 1:
+            raise ValueError("a column with role weight has no other role: it says how much a record counts")
+        if self.type not in ("integer", "number"):
+            raise ValueError(f"a weight is a number, not {self.type}")
+        if self.nullable or self.range is None or self.range[0] is None or self.range[0] <= 0:
+            raise ValueError(
+                "a weight needs `nullable: false` and a range whose smallest value is above 0, so that a record "
+                "without one is refused"
+            )
 
     def _limits_fit_the_type(self) -> None:
         numeric = self.type in ("integer", "number")

@@ -7,19 +7,20 @@ non-inferiority, which is the performance gate's.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.evaluation.evaluation import evaluate
-from clinical_assets.modelling.table.resampled import ratio
-from clinical_assets.modelling.trainings.reference import ReferenceMissing, read_reference
+from clinical_assets.modelling.table.resampled import drawn_units, ratio
+from clinical_assets.modelling.trainings.reference import ReferenceMissing, case_weights, read_reference
 from clinical_assets.statistics.calibration import calibration
 from clinical_assets.statistics.decisions import net_benefit
 from clinical_assets.statistics.discrimination import discrimination
@@ -143,6 +144,7 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
         raise ComparisonError("No holdout row is left that the champion can score and did not learn from.")
     y = (rows["outcome"].to_numpy() >= ours.action_from).astype(np.int64)
     risks = rows["risk"].to_numpy().astype(np.float64), rows["champion_risk"].to_numpy().astype(np.float64)
+    weights = case_weights(rows, candidate.bundle.feature_columns)
     subject = spec.subject_of(spec.subject_table)
     groups = _codes(rows[subject]) if rows[subject].n_unique() < rows.height else None
     seed, n_resamples = spec.modelling.search.seed, _RESAMPLES if rows.height <= _MANY else _FEW_RESAMPLES
@@ -152,6 +154,7 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
             risk,
             decisions=spec.decisions,
             groups=groups,
+            weights=weights,
             seed=seed,
             n_resamples=n_resamples,
             leave_out=frozenset({"auprc", "ici", "curves"}),
@@ -166,7 +169,7 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
         difference = None
         if not reasons:
             try:
-                difference = _difference(name, statistics[name], y, *risks, groups=groups, seed=seed, n=n_resamples)
+                difference = _difference(name, statistics[name], y, *risks, groups, weights, seed=seed, n=n_resamples)
             except InsufficientData as error:
                 reasons.append(error.message)
         ours_now, theirs = (found.metrics.get(name) for found in evaluated)
@@ -221,7 +224,9 @@ def _common_rows(candidate: ReleaseCandidate, champion: Bundle) -> tuple[pl.Data
     scored = scored.select(*key, pl.Series("champion_risk", champion.action_risk(scored)))
     # Both as served now: risks that an earlier version kept come from the fitted pipeline.
     served = rows.with_columns(pl.Series("risk", candidate.bundle.action_risk(rows)))
-    found = served.select(*dict.fromkeys((*key, subject, "outcome", "risk"))).join(scored, on=key, nulls_equal=True)
+    weight = [CASE_WEIGHT] if case_weights(rows, candidate.bundle.feature_columns) is not None else []
+    wanted = dict.fromkeys((*key, subject, "outcome", *weight, "risk"))
+    found = served.select(*wanted).join(scored, on=key, nulls_equal=True)
     if found.height < rows.height:
         notes.append(f"{rows.height - found.height} holdout rows left out: they are no longer in the validated tables.")
     return found.sort(key), held.height - found.height, notes
@@ -256,20 +261,24 @@ def _difference(
     y: IntArray,
     ours: FloatArray,
     theirs: FloatArray,
-    *,
     groups: IntArray | None,
+    weights: FloatArray | None,
+    *,
     seed: int,
     n: int,
 ) -> Estimate:
     """Candidate minus champion: DeLong's paired test for the AUROC of independent rows, else a paired bootstrap."""
+    groups = drawn_units(y.size, groups, weights)
     if name == "auroc" and groups is None:
         return compare_auroc(y, ours, theirs).difference
     first, second = make(ours), make(theirs)
-    return bootstrap(
-        lambda weights: first(weights) - second(weights),
+    found = bootstrap(
+        lambda counts: first(counts) - second(counts),
         y.size,
         events=float(y.sum()),
+        weights=weights,
         groups=groups,
         n_resamples=n,
         seed=seed,
     )
+    return replace(found, n=int(y.size))

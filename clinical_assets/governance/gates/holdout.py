@@ -21,7 +21,7 @@ from clinical_assets.modelling.table import splits
 from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.modelling.table.twins import find_twins
 from clinical_assets.modelling.trainings import recalibrated
-from clinical_assets.modelling.trainings.reference import read_reference
+from clinical_assets.modelling.trainings.reference import case_weights, read_reference
 from clinical_assets.sources.files import workspace
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ class Holdout:
         Served risk of it.
     subjects : array of shape (n,) or None
         Subject numbers where a subject has several rows.
+    weights : array of shape (n,) or None
+        Case weights over their mean, where the training had any.
     """
 
     frame: pl.DataFrame
@@ -51,6 +53,7 @@ class Holdout:
     y: IntArray
     risk: FloatArray
     subjects: IntArray | None
+    weights: FloatArray | None = None
 
     @property
     def n(self) -> int:
@@ -86,6 +89,7 @@ def holdout_of(candidate: ReleaseCandidate) -> Holdout:
         y=(rows["outcome"].to_numpy() >= action_from).astype(np.int64),
         risk=rows["risk"].to_numpy().astype(np.float64),
         subjects=numbers.astype(np.int64) if repeated else None,
+        weights=case_weights(rows, candidate.bundle.feature_columns),
     )
 
 

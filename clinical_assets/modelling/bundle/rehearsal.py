@@ -44,9 +44,10 @@ def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
         chosen = np.arange(train.n)  # a rare class needs all rows
     maps = 1 if n_classes == 2 else n_classes
     same = Recalibration((0.0,) * maps, (1.0,) * maps)
+    some = train.rows(np.isin(np.arange(train.n), chosen))
     for name in dict.fromkeys(modelling.candidates):
-        X, y = train.X[chosen], train.y[chosen]
-        fitted = fit_setting(name, start(name, y.size), modelling.imbalance[0], X, y, modelling.search.seed)
+        imbalance, seed = modelling.imbalance[0], modelling.search.seed
+        fitted = fit_setting(name, start(name, some.n), imbalance, some, seed=seed)
         pipeline = without_sampler(fitted)
         graph = build_graph(
             pipeline[-1],

@@ -16,7 +16,7 @@ from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import evaluate
-from clinical_assets.modelling.table.resampled import ratio, resampled
+from clinical_assets.modelling.table.resampled import drawn_units, ratio, resampled
 from clinical_assets.statistics.decisions.class_costs import cheapest_class, confusion, equal_costs
 from clinical_assets.statistics.uncertainty.intervals import Estimate, mean_estimate, proportion
 
@@ -25,7 +25,13 @@ _RESAMPLES = 500
 
 
 def class_performance(
-    y: IntArray, served: FloatArray, decided: IntArray, spec: CohortSpec, *, groups: IntArray | None = None
+    y: IntArray,
+    served: FloatArray,
+    decided: IntArray,
+    spec: CohortSpec,
+    *,
+    groups: IntArray | None = None,
+    weights: FloatArray | None = None,
 ) -> dict[str, Any]:
     """Each class against the rest, and what the decisions among all classes came to.
 
@@ -41,6 +47,8 @@ def class_performance(
         Labels, and costs where the description has them.
     groups : array of shape (n,), optional
         Subjects, where they have several rows; intervals then come from resampling subjects.
+    weights : array of shape (n,), optional
+        Case weights; the confusion matrix counts records.
 
     Returns
     -------
@@ -52,7 +60,8 @@ def class_performance(
     """
     labels, seed = spec.target.classes, spec.modelling.search.seed
     table = confusion(y, decided, n_classes=len(labels))
-    recalls = class_recalls(y, decided, n_classes=len(labels), groups=groups, seed=seed)
+    groups = drawn_units(y.size, groups, weights)
+    recalls = class_recalls(y, decided, n_classes=len(labels), groups=groups, weights=weights, seed=seed)
     rows = []
     for number, label in enumerate(labels):
         own, metrics, missing = (y == number).astype(np.int64), dict[str, Any](), dict[str, str]()
@@ -61,6 +70,7 @@ def class_performance(
             served[:, number],
             decisions=spec.decisions,
             groups=groups,
+            weights=weights,
             seed=seed,
             n_resamples=_RESAMPLES,
             leave_out=frozenset({"auprc", "ici", "curves"}),
@@ -70,7 +80,7 @@ def class_performance(
                 metrics[name] = plain(found.metrics[name])
             else:
                 missing[name] = found.insufficient[name]
-        precision = _share(y == number, decided == number, groups=groups, seed=seed)
+        precision = _share(y == number, decided == number, groups=groups, weights=weights, seed=seed)
         for name, one in (("recall", recalls[number]), ("precision", precision)):
             if isinstance(one, Estimate):
                 metrics[name] = plain(one)
@@ -85,20 +95,37 @@ def class_performance(
                 "insufficient": missing,
             }
         )
-    return {"classes": rows, "confusion": table.tolist(), **_decision(y, served, decided, spec, groups=groups)}
+    decision = _decision(y, served, decided, spec, groups=groups, weights=weights)
+    return {"classes": rows, "confusion": table.tolist(), **decision}
 
 
 def class_recalls(
-    y: IntArray, decided: IntArray, *, n_classes: int, groups: IntArray | None = None, seed: int = 0
+    y: IntArray,
+    decided: IntArray,
+    *,
+    n_classes: int,
+    groups: IntArray | None = None,
+    weights: FloatArray | None = None,
+    seed: int = 0,
 ) -> list[Estimate | str]:
     """Share of each class's rows that were decided for it, Wilson or by resampling subjects; the reason where none is.
 
     Parameters and shapes as in `class_performance`.
     """
-    return [_share(decided == number, y == number, groups=groups, seed=seed) for number in range(n_classes)]
+    groups = drawn_units(y.size, groups, weights)
+    return [
+        _share(decided == number, y == number, groups=groups, weights=weights, seed=seed) for number in range(n_classes)
+    ]
 
 
-def _share(hit: NDArray[np.bool_], of: NDArray[np.bool_], *, groups: IntArray | None, seed: int) -> Estimate | str:
+def _share(
+    hit: NDArray[np.bool_],
+    of: NDArray[np.bool_],
+    *,
+    groups: IntArray | None,
+    weights: FloatArray | None,
+    seed: int,
+) -> Estimate | str:
     """Share of the rows that count which are hits, or the reason why there is none."""
     if not of.any():
         return "no row to divide by"
@@ -106,27 +133,31 @@ def _share(hit: NDArray[np.bool_], of: NDArray[np.bool_], *, groups: IntArray | 
         return proportion(int((hit & of).sum()), int(of.sum()))
     top, bottom = (hit & of).astype(np.float64), of.astype(np.float64)
     try:
-        return resampled(ratio(top, bottom), of.astype(np.int64), groups, seed, _RESAMPLES)()
+        return resampled(ratio(top, bottom), of.astype(np.int64), groups, seed, _RESAMPLES, weights=weights)()
     except InsufficientData as error:
         return error.message
 
 
 def _decision(
-    y: IntArray, served: FloatArray, decided: IntArray, spec: CohortSpec, *, groups: IntArray | None
+    y: IntArray,
+    served: FloatArray,
+    decided: IntArray,
+    spec: CohortSpec,
+    *,
+    groups: IntArray | None,
+    weights: FloatArray | None,
 ) -> dict[str, Any]:
     costs, unit, k = spec.decisions.class_costs, spec.decisions.costs.unit, len(spec.target.classes)
     if costs is None:
         return {"rule": "likeliest class", "costs": None, "unit": unit}
     matrix, seed = np.asarray(costs.matrix), spec.modelling.search.seed
-    alike = int(matrix[y].sum(axis=0).argmin())
+    alike = int(np.average(matrix[y], axis=0, weights=weights).argmin())
 
     def mean(decisions: IntArray) -> Any:
-        each = matrix[y, decisions]
+        each, right = matrix[y, decisions], (decisions == y).astype(np.int64)
         if groups is None:
-            return plain(mean_estimate(each, np.ones(y.size), events=float((decisions == y).sum())))
-        return plain(
-            resampled(ratio(each, np.ones(y.size)), (decisions == y).astype(np.int64), groups, seed, _RESAMPLES)()
-        )
+            return plain(mean_estimate(each, np.ones(y.size), events=float(right.sum())))
+        return plain(resampled(ratio(each, np.ones(y.size)), right, groups, seed, _RESAMPLES, weights=weights)())
 
     return {
         "rule": "least expected cost",

@@ -16,7 +16,7 @@ from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.subgroups import UNKNOWN, subgroup_rows
-from clinical_assets.modelling.table.resampled import rate_parts, ratio, resampled
+from clinical_assets.modelling.table.resampled import drawn_units, rate_parts, ratio, resampled
 from clinical_assets.statistics.discrimination.classification import threshold_metrics
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
@@ -30,7 +30,12 @@ _RESAMPLES = 500
 
 
 def rates_by_threshold(
-    event: IntArray, risk: FloatArray, spec: CohortSpec, *, groups: IntArray | None = None
+    event: IntArray,
+    risk: FloatArray,
+    spec: CohortSpec,
+    *,
+    groups: IntArray | None = None,
+    weights: FloatArray | None = None,
 ) -> list[dict[str, Any]]:
     """Sensitivity, specificity, predictive values and alert rate from a quarter to four times the threshold in use.
 
@@ -44,6 +49,8 @@ def rates_by_threshold(
         Costs give the threshold in use, tiers further ones.
     groups : array of shape (n,), optional
         Subjects, where they have several rows; intervals then come from resampling subjects.
+    weights : array of shape (n,), optional
+        Case weights.
 
     Returns
     -------
@@ -53,8 +60,9 @@ def rates_by_threshold(
     """
     if event.min() == event.max():
         return []
+    groups, seed = drawn_units(event.size, groups, weights), spec.modelling.search.seed
     return [
-        {"threshold": threshold, "role": role, **_rates(event, risk, threshold, groups, spec.modelling.search.seed)}
+        {"threshold": threshold, "role": role, **_rates(event, risk, threshold, groups, weights, seed)}
         for threshold, role in thresholds_of(spec)
     ]
 
@@ -99,7 +107,13 @@ def age_bands(rows: pl.DataFrame, *, train: pl.DataFrame, feature_columns: tuple
 
 
 def calibration_by_age(
-    event: IntArray, risk: FloatArray, bands: pl.Series, spec: CohortSpec, *, groups: IntArray | None = None
+    event: IntArray,
+    risk: FloatArray,
+    bands: pl.Series,
+    spec: CohortSpec,
+    *,
+    groups: IntArray | None = None,
+    weights: FloatArray | None = None,
 ) -> list[dict[str, Any]]:
     """Estimates by age band on the holdout, in the form of ``evaluation.subgroups``, the youngest first.
 
@@ -115,6 +129,8 @@ def calibration_by_age(
         The cohort's description.
     groups : array of shape (n,), optional
         Subjects, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights.
     """
     made = subgroup_rows(
         event,
@@ -123,6 +139,7 @@ def calibration_by_age(
         sample="holdout",
         decisions=spec.decisions,
         groups=groups,
+        weights=weights,
         seed=spec.modelling.search.seed,
     )
     return [dict(plain(row)) for row in sorted(made, key=lambda row: band_order(row.group))]
@@ -134,22 +151,29 @@ def band_order(band: str) -> int:
 
 
 def _rates(
-    event: IntArray, risk: FloatArray, threshold: float, groups: IntArray | None, seed: int
+    event: IntArray,
+    risk: FloatArray,
+    threshold: float,
+    groups: IntArray | None,
+    weights: FloatArray | None,
+    seed: int,
 ) -> dict[str, dict[str, Any] | None]:
     if groups is None:
         judged = threshold_metrics(event, risk, threshold=threshold)
         found: dict[str, Estimate | None] = {name: getattr(judged, name) for name in SHOWN}
     else:
         parts = rate_parts(event, risk, threshold=threshold)
-        found = {name: _resampled(*parts[name], event=event, groups=groups, seed=seed) for name in SHOWN}
+        found = {name: _resampled(*parts[name], event, groups, weights, seed) for name in SHOWN}
     return {name: None if estimate is None else dict(plain(estimate)) for name, estimate in found.items()}
 
 
-def _resampled(top: FloatArray, bottom: FloatArray, *, event: IntArray, groups: IntArray, seed: int) -> Estimate | None:
+def _resampled(
+    top: FloatArray, bottom: FloatArray, event: IntArray, groups: IntArray, weights: FloatArray | None, seed: int
+) -> Estimate | None:
     """The rate with an interval from resampling subjects; None where too few of them define it."""
     if not bottom.sum():
         return None
     try:
-        return resampled(ratio(top, bottom), event, groups, seed, _RESAMPLES)()
+        return resampled(ratio(top, bottom), event, groups, seed, _RESAMPLES, weights=weights)()
     except InsufficientData:
         return None

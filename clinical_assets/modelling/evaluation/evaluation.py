@@ -5,7 +5,9 @@ not seen. What does not: subgroups (``subgroups``), the choice of the threshold 
 
 With more than two classes everything that speaks of one risk (AUROC, calibration, benefit, rates) is about the
 probability of class ``action_from`` or a more severe one; the measures of all classes stand beside it. Where subjects
-have several rows, every interval comes from resampling subjects, because rows of one person are not independent.
+have several rows, every interval comes from resampling subjects, because rows of one person are not independent; where
+rows have case weights, from resampling rows (or subjects) with their weights. Numbers of rows and events are counted,
+not weighed.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
 from clinical_assets.cohorts.decisions import Decisions
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
-from clinical_assets.modelling.table.resampled import rate_parts, ratio, resampled, scaled_brier_statistic
+from clinical_assets.modelling.table.resampled import drawn_units, rate_parts, ratio, resampled, scaled_brier_statistic
 from clinical_assets.modelling.table.row_losses import action_risk, proper_losses
 from clinical_assets.statistics.calibration import calibration
 from clinical_assets.statistics.calibration.smooth_calibration import (
@@ -35,6 +37,7 @@ from clinical_assets.statistics.discrimination import discrimination, multiclass
 from clinical_assets.statistics.discrimination.classification import ThresholdMetrics, threshold_metrics
 from clinical_assets.statistics.discrimination.discrimination import auprc
 from clinical_assets.statistics.uncertainty.bootstrap import WeightedStatistic
+from clinical_assets.statistics.uncertainty.effective_size import effective_weights
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
 EstimateT = TypeVar("EstimateT")
@@ -78,6 +81,7 @@ def evaluate(
     decisions: Decisions,
     action_from: int = 1,
     groups: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
     leave_out: frozenset[str] = frozenset(),
@@ -96,6 +100,8 @@ def evaluate(
         First class that calls for action: it and the more severe ones count as events.
     groups : array of shape (n,), optional
         Subjects, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights: for how many people of the population each row stands; their scale has no meaning.
     seed : int
         Of the bootstrap.
     n_resamples : int
@@ -109,29 +115,35 @@ def evaluate(
         A measure that the rows cannot support is under `insufficient` with the reason, never a number.
     """
     risk, event = action_risk(p, action_from=action_from), (y >= action_from).astype(np.int64)
+    n, events = int(y.size), int(event.sum())
     collected = _Collected()
-    _ranking_and_calibration(collected, event, risk, groups=groups, seed=seed, n_resamples=n_resamples)
+    groups = drawn_units(n, groups, weights)
+    drawn = _Drawn(groups, None if weights is None else weights / weights.mean(), seed, n_resamples)
+    _ranking_and_calibration(collected, event, risk, drawn)
     if "auprc" not in leave_out:
-        how: Literal["bootstrap", "logit"] = "bootstrap" if groups is not None or y.size <= MANY else "logit"
-        collected.add(
-            "auprc",
-            lambda: auprc(event, risk, groups=groups, interval=how, n_resamples=n_resamples, seed=seed),
-        )
+        how: Literal["bootstrap", "logit"] = "bootstrap" if groups is not None or n <= MANY else "logit"
+        collected.add("auprc", lambda: auprc(event, risk, interval=how, **drawn.arguments))
     if "ici" not in leave_out:
-        _indices(collected, event, risk, groups=groups, seed=seed)
-    _benefit_and_rates(collected, event, risk, decisions=decisions, groups=groups, seed=seed, n_resamples=n_resamples)
+        _indices(collected, event, risk, drawn)
+    _benefit_and_rates(collected, event, risk, drawn, decisions=decisions)
     if p.ndim == 2:
-        _classes(collected, y, p, groups=groups, seed=seed, n_resamples=n_resamples)
+        _classes(collected, y, p, drawn)
+    metrics = collected.metrics
+    if weights is not None:
+        metrics = {name: _in_records(name, found, n=n, events=events) for name, found in metrics.items()}
     if "curves" in leave_out:
-        return Evaluation(int(y.size), int(event.sum()), collected.metrics, collected.insufficient, None, None)
+        return Evaluation(n, events, metrics, collected.insufficient, None, None)
     curve = collected.part(
         "decision_curve",
-        lambda: decision_curve(
-            event, risk, thresholds=threshold_grid(decisions), groups=groups, n_resamples=n_resamples, seed=seed
+        lambda: replace(
+            decision_curve(event, risk, thresholds=threshold_grid(decisions), **drawn.arguments), n=n, events=events
         ),
     )
-    plot = collected.part("calibration_plot", lambda: calibration_plot(event, risk))
-    return Evaluation(int(y.size), int(event.sum()), collected.metrics, collected.insufficient, curve, plot)
+    plot = collected.part(
+        "calibration_plot",
+        lambda: calibration_plot(event, risk, weights=None if weights is None else effective_weights(weights)),
+    )
+    return Evaluation(n, events, metrics, collected.insufficient, curve, plot)
 
 
 def threshold_grid(decisions: Decisions) -> FloatArray:
@@ -148,6 +160,12 @@ def threshold_grid(decisions: Decisions) -> FloatArray:
     inside = np.arange(np.ceil(low * 100) / 100, high + 1e-9, 0.01)
     operating = [t] if low <= t <= high else []
     return np.unique(np.round(np.concatenate([[low], fine, operating, inside, [high]]), 6))
+
+
+def _in_records(name: str, found: Estimate, *, n: int, events: int) -> Estimate:
+    """The estimate with the numbers of records; measures of all classes have events of their own."""
+    own = name.startswith("auroc_class_") or name in ("macro_auroc", "quadratic_kappa")
+    return replace(found, n=n) if own else replace(found, n=n, events=events)
 
 
 class _Collected:
@@ -172,9 +190,34 @@ class _Collected:
             return None
 
 
-def _ranking_and_calibration(
-    into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int, n_resamples: int
-) -> None:
+@dataclass(frozen=True)
+class _Drawn:
+    """How intervals come about: what a resample draws, with which weights, and how often."""
+
+    groups: IntArray | None
+    weights: FloatArray | None
+    seed: int
+    n_resamples: int
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """As the measures of ``statistics`` take them."""
+        return {
+            "groups": self.groups,
+            "weights": self.weights,
+            "seed": self.seed,
+            "n_resamples": self.n_resamples,
+        }
+
+    def again(
+        self, make: Callable[[], WeightedStatistic], y: IntArray, *, checked: Callable[[], Estimate] | None = None
+    ) -> Callable[[], Estimate]:
+        """The statistic with an interval from resampling."""
+        assert self.groups is not None
+        return resampled(make, y, self.groups, self.seed, self.n_resamples, weights=self.weights, checked=checked)
+
+
+def _ranking_and_calibration(into: _Collected, y: IntArray, p: FloatArray, drawn: _Drawn) -> None:
     plain: dict[str, Callable[[], Estimate]] = {
         "auroc": lambda: discrimination.auroc(y, p),
         "brier": lambda: calibration.brier(y, p),
@@ -192,14 +235,12 @@ def _ranking_and_calibration(
         "observed_expected_ratio": lambda: calibration.observed_expected_statistic(y, p),
     }
     for name, compute in plain.items():
-        if groups is None:
-            into.add(name, compute)
-        else:
-            into.add(name, resampled(weighted[name], y, groups, seed, n_resamples, checked=compute))
+        into.add(name, compute if drawn.groups is None else drawn.again(weighted[name], y, checked=compute))
 
 
-def _indices(into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int) -> None:
-    indices = into.part("ici", lambda: calibration_indices(y, p, groups=groups, seed=seed))
+def _indices(into: _Collected, y: IntArray, p: FloatArray, drawn: _Drawn) -> None:
+    how = {name: drawn.arguments[name] for name in ("groups", "weights", "seed")}
+    indices = into.part("ici", lambda: calibration_indices(y, p, **how))
     for name in ("ici", "e50", "e90"):
         if indices is not None:
             into.metrics[name] = getattr(indices, name)
@@ -207,23 +248,11 @@ def _indices(into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray |
             into.insufficient[name] = into.insufficient["ici"]
 
 
-def _benefit_and_rates(
-    into: _Collected,
-    y: IntArray,
-    p: FloatArray,
-    *,
-    decisions: Decisions,
-    groups: IntArray | None,
-    seed: int,
-    n_resamples: int,
-) -> None:
+def _benefit_and_rates(into: _Collected, y: IntArray, p: FloatArray, drawn: _Drawn, *, decisions: Decisions) -> None:
     costs, t = decisions.costs, decisions.costs.threshold
     c_fp, c_fn = costs.false_positive, costs.false_negative
-    curve = into.part(
-        "net_benefit",
-        lambda: benefit.decision_curve(y, p, thresholds=[t], groups=groups, n_resamples=n_resamples, seed=seed),
-    )
-    if groups is None:
+    curve = into.part("net_benefit", lambda: benefit.decision_curve(y, p, thresholds=[t], **drawn.arguments))
+    if drawn.groups is None:
         into.add("net_benefit", lambda: benefit.net_benefit(y, p, threshold=t))
         into.add("net_benefit_treat_all", lambda: benefit.net_benefit_treat_all(y, threshold=t))
         into.add("expected_cost", lambda: benefit.expected_cost(y, p, threshold=t, c_fp=c_fp, c_fn=c_fn))
@@ -232,9 +261,9 @@ def _benefit_and_rates(
         cost = np.where(p >= t, c_fp * (1 - y), c_fn * y)
         means = {"net_benefit": gain * (p >= t), "net_benefit_treat_all": gain, "expected_cost": cost}
         for name, values in means.items():
-            into.add(name, resampled(ratio(values, np.ones(y.size)), y, groups, seed, n_resamples))
+            into.add(name, drawn.again(ratio(values, np.ones(y.size)), y))
     if curve is not None:
-        kind = "bootstrap percentile" if groups is None else "group bootstrap percentile"
+        kind = "bootstrap percentile" if drawn.groups is None else "group bootstrap percentile"
         into.metrics["net_benefit_advantage"] = replace(
             into.metrics["net_benefit"],
             value=float(curve.advantage[0]),
@@ -242,9 +271,9 @@ def _benefit_and_rates(
             ci_high=float(curve.advantage_high[0]),
             method=kind,
         )
-    if groups is not None:
+    if drawn.groups is not None:
         for name, (top, bottom) in rate_parts(y, p, threshold=t).items():
-            into.add(name, resampled(ratio(top, bottom), y, groups, seed, n_resamples))
+            into.add(name, drawn.again(ratio(top, bottom), y))
         return
     rates: ThresholdMetrics | None = into.part("sensitivity", lambda: threshold_metrics(y, p, threshold=t))
     for name in RATES:
@@ -255,28 +284,23 @@ def _benefit_and_rates(
             into.add(name, lambda estimate=estimate: estimate)  # type: ignore[misc]
 
 
-def _classes(
-    into: _Collected, y: IntArray, p: FloatArray, *, groups: IntArray | None, seed: int, n_resamples: int
-) -> None:
+def _classes(into: _Collected, y: IntArray, p: FloatArray, drawn: _Drawn) -> None:
     k = p.shape[1]
-    into.add("macro_auroc", lambda: multiclass.macro_auroc(y, p, groups=groups, n_resamples=n_resamples, seed=seed))
+    into.add("macro_auroc", lambda: multiclass.macro_auroc(y, p, **drawn.arguments))
     for label in range(k):
         own, score = (y == label).astype(np.int64), p[:, label]
         into.add(
             f"auroc_class_{label}",
             partial(discrimination.auroc, own, score)
-            if groups is None
-            else resampled(partial(discrimination.auroc_statistic, own, score), own, groups, seed, n_resamples),
+            if drawn.groups is None
+            else drawn.again(partial(discrimination.auroc_statistic, own, score), own),
         )
     likeliest = p.argmax(axis=1)
     into.add(
         "quadratic_kappa",
-        lambda: multiclass.quadratic_kappa(
-            y, likeliest, n_classes=k, groups=groups, n_resamples=n_resamples, seed=seed
-        ),
+        lambda: multiclass.quadratic_kappa(y, likeliest, n_classes=k, **drawn.arguments),
     )
-    if groups is None:
+    if drawn.groups is None:
         into.add("ranked_probability_score", lambda: multiclass.ranked_probability_score(y, p))
     else:
-        losses = ratio(proper_losses(y, p), np.ones(y.size))
-        into.add("ranked_probability_score", resampled(losses, y, groups, seed, n_resamples))
+        into.add("ranked_probability_score", drawn.again(ratio(proper_losses(y, p), np.ones(y.size)), y))

@@ -61,7 +61,7 @@ def _left_out(
         seen = train.rows(others)
         seen.refuse_missing_classes(where=f"training (without {group})")
         tuned = tune(model.name, seen, modelling=modelling, fixed=model.parameters)
-        pipeline = fit_setting(model.name, model.parameters, model.imbalance, seen.X, seen.y, modelling.search.seed)
+        pipeline = fit_setting(model.name, model.parameters, model.imbalance, seen, seed=modelling.search.seed)
     except InsufficientData as error:
         reason = f"the other groups cannot train a model: {error.message}"
         return SubgroupRow("left_out", attribute, group, n, events, "insufficient", reason, {})
@@ -75,5 +75,6 @@ def _left_out(
         decisions=spec.decisions,
         action_from=spec.target.action_from,
         groups=judged.clusters,
+        weights=judged.weights,
         seed=modelling.search.seed,
     )

@@ -75,6 +75,7 @@ def subgroup_rows(
     decisions: Decisions,
     action_from: int = 1,
     groups: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
     n_resamples: int = 500,
 ) -> tuple[SubgroupRow, ...]:
@@ -98,6 +99,7 @@ def subgroup_rows(
                     decisions=decisions,
                     action_from=action_from,
                     groups=None if groups is None else groups[mine],
+                    weights=None if weights is None else weights[mine],
                     seed=seed,
                     n_resamples=n_resamples,
                 )
@@ -115,6 +117,7 @@ def subgroup_row(
     decisions: Decisions,
     action_from: int,
     groups: IntArray | None,
+    weights: FloatArray | None,
     seed: int,
     n_resamples: int = 500,
 ) -> SubgroupRow:
@@ -133,6 +136,7 @@ def subgroup_row(
         action_risk(p, action_from=action_from),
         decisions=decisions,
         groups=groups if groups is not None and np.unique(groups).size < n else None,
+        weights=weights,
         seed=seed,
         n_resamples=n_resamples,
         leave_out=frozenset({"auprc", "ici", "curves"}),

@@ -9,7 +9,7 @@ Source: Pauker & Kassirer 1980, doi 10.1056/NEJM198005153022003; Vickers & Elkin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -19,6 +19,7 @@ from clinical_assets.modelling.table.findings import Finding
 from clinical_assets.statistics.decisions.cost_curve import CostCurve, PolicyOutcome, business_table, cost_curve
 from clinical_assets.statistics.decisions.net_benefit import decision_curve
 from clinical_assets.statistics.inputs import binary_sample
+from clinical_assets.statistics.uncertainty.effective_size import effective_weights
 from clinical_assets.statistics.uncertainty.intervals import Estimate, proportion
 
 PER = 1000
@@ -108,7 +109,7 @@ def decide_threshold(
     decisions : Decisions
         Costs and tiers.
     weights : array of shape (n,), optional
-        Frequency weights; weight 2 is the row twice.
+        Case weights; their scale has no meaning, and numbers of rows and events count records.
     groups : array of shape (n,), optional
         Subjects to resample as a whole.
     n_resamples : int
@@ -123,10 +124,17 @@ def decide_threshold(
     """
     costs = decisions.costs
     c_fp, c_fn, t = costs.false_positive, costs.false_negative, costs.threshold
+    records = binary_sample(y, risk)
+    n, events = round(records.n), round(records.events)
+    if weights is not None:
+        weights = effective_weights(weights)
+        groups = np.arange(records.y.size) if groups is None else groups
     curve = cost_curve(
         y, risk, c_fp=c_fp, c_fn=c_fn, weights=weights, groups=groups, n_resamples=n_resamples, seed=seed
     )
+    curve = replace(curve, n=n, events=events, excess=replace(curve.excess, n=n, events=events))
     at = decision_curve(y, risk, thresholds=[t], weights=weights, groups=groups, n_resamples=n_resamples, seed=seed)
+    at = replace(at, n=n, events=events)
     kind = "bootstrap percentile" if groups is None else "group bootstrap percentile"
     benefit, advantage = (
         Estimate(float(value[0]), float(low[0]), float(high[0]), at.n, at.events, kind, at.level)
@@ -155,8 +163,11 @@ def decide_threshold(
 def tier_rows(
     y: ArrayLike, risk: ArrayLike, *, tiers: tuple[Tier, ...], weights: ArrayLike | None = None
 ) -> tuple[TierRow, ...]:
-    """How patients fall into tiers, and what happened to them; parameters and errors as in `decide_threshold`."""
-    sample = binary_sample(y, risk, weights)
+    """How patients fall into tiers, and what happened to them; parameters and errors as in `decide_threshold`.
+
+    Shares and risks are weighted, with intervals of `effective_weights`; ``n`` and ``events`` count records.
+    """
+    sample = binary_sample(y, risk, None if weights is None else effective_weights(weights))
     place = tier_of(sample.score, tiers=tiers)
     rows = []
     for number, tier in enumerate(tiers):
@@ -170,8 +181,8 @@ def tier_rows(
                 action=tier.action,
                 action_cost=tier.cost,
                 share=proportion(n, sample.n),
-                n=round(n),
-                events=round(events),
+                n=int((place == number).sum()),
+                events=int(sample.y[place == number].sum()),
                 observed_risk=proportion(events, n) if n > 0 else None,
                 mean_risk=float(mine @ sample.score) / n if n > 0 else None,
             )
@@ -233,7 +244,7 @@ def _contradictions(
     sample = binary_sample(y, risk, weights)
     between = (sample.score >= decisions.costs.threshold) & (sample.score < tiers[0].upper)
     share = float(sample.weights[between].sum()) / sample.n
-    caught = f" Alerted and in tier {tiers[0].name!r}: {share:.1%} of {round(sample.n)} rows." if share else ""
+    caught = f" Alerted and in tier {tiers[0].name!r}: {share:.1%} of {sample.y.size} rows." if share else ""
     return tuple(
         Finding(
             code="decisions_contradict",

@@ -26,7 +26,7 @@ from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_ro
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
 from clinical_assets.modelling.evaluation.thresholds import decide_threshold
-from clinical_assets.modelling.evaluation.training_warnings import observe, twin_findings
+from clinical_assets.modelling.evaluation.training_warnings import observe, twin_findings, weight_findings
 from clinical_assets.modelling.leakage.leak import Leak
 from clinical_assets.modelling.leakage.leakage import find_leaks, find_model_leaks, refuse_leaks
 from clinical_assets.modelling.leakage.sources import FeatureSources
@@ -130,6 +130,7 @@ def train_cohort(
                 costs=spec.decisions.costs,
                 action_from=action_from,
                 groups=train.clusters,
+                weights=train.weights,
                 seed=seed,
             )
         chosen = estimates[selection.selected]
@@ -141,6 +142,7 @@ def train_cohort(
                 action_risk(chosen.risk, action_from=action_from),
                 decisions=spec.decisions,
                 groups=train.clusters,
+                weights=train.weights,
                 seed=seed,
             )
         with watch.stage("holdout"):
@@ -151,6 +153,7 @@ def train_cohort(
                 decisions=spec.decisions,
                 action_from=action_from,
                 groups=holdout.clusters,
+                weights=holdout.weights,
                 seed=seed,
             )
         with watch.stage("subgroups"):
@@ -188,6 +191,7 @@ def train_cohort(
         leakage=leaks,
         warnings=(
             *twin_findings(twins),
+            *weight_findings(train, holdout),
             *observe(train, spec, model=model, inside=compared[selection.selected], outside=report, size=size),
             *decision.findings,
         ),
@@ -202,7 +206,7 @@ def _model_leaks(
     estimates: Mapping[str, NestedEstimate], train: ModelInput, spec: CohortSpec, *, found: tuple[Leak, ...]
 ) -> tuple[Leak, ...]:
     """What the candidate that ranks best owes to a few columns, if it ranks better than is honest."""
-    best = max(estimates, key=lambda name: mean_auroc(train.y, estimates[name].risk))
+    best = max(estimates, key=lambda name: mean_auroc(train.y, estimates[name].risk, train.weights))
 
     def score(rest: ModelInput) -> FloatArray:
         fixed = estimates[best].tuned[0].parameters
@@ -273,6 +277,7 @@ def _judge(risk: FloatArray, train: ModelInput, spec: CohortSpec) -> Evaluation:
         decisions=spec.decisions,
         action_from=spec.target.action_from,
         groups=train.clusters,
+        weights=train.weights,
         seed=spec.modelling.search.seed,
         leave_out=frozenset({"ici", "curves"}),
     )
@@ -321,6 +326,7 @@ def _subgroups(
             decisions=spec.decisions,
             action_from=spec.target.action_from,
             groups=part.clusters,
+            weights=part.weights,
             seed=spec.modelling.search.seed,
         )
     )

@@ -18,10 +18,13 @@ from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.preparation import in_single_precision
 from clinical_assets.modelling.table.sample_size import SampleSize
 from clinical_assets.modelling.table.twins import Twins
+from clinical_assets.statistics.uncertainty.effective_size import effective_sample_size
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
 #: Code of the finding that says that subjects were put together.
 TWINS = "twins"
+#: Code of the finding that says what case weights cost.
+CASE_WEIGHTS = "case_weights"
 # Of many values of full precision a few always lie side by side.
 _MERGED_SHARE = 0.01
 
@@ -76,6 +79,27 @@ def twin_findings(twins: Twins) -> tuple[Finding, ...]:
             f"it in every feature, {near:,} nearly or in all but one. Twins stand on one side of every split and count "
             f"as one: {np.unique(twins.groups).size:,} groups are left.",
             "Find out whether people were entered twice, and give them one identifier at the source.",
+        ),
+    )
+
+
+def weight_findings(train: ModelInput, holdout: ModelInput) -> tuple[Finding, ...]:
+    """What is told of case weights: how many records of equal weight the weighted ones are worth.
+
+    Source: Kish 1965, Survey Sampling, Wiley, section 8.2.
+    """
+    if train.weights is None or holdout.weights is None:
+        return ()
+    worth = " and ".join(
+        f"{part.n:,} {name} rows as much as {effective_sample_size(part.weights):,.0f} of equal weight"
+        for part, name in ((train, "training"), (holdout, "holdout"))
+        if part.weights is not None
+    )
+    return (
+        Finding(
+            CASE_WEIGHTS,
+            f"every figure is weighted by the case weights, and intervals come from resampling weighted rows: {worth}.",
+            "Say on the card how the weights were made and for which population they stand.",
         ),
     )
 

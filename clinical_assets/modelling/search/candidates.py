@@ -95,16 +95,29 @@ def _single(kind: CandidateType) -> list[tuple[str, Any]]:
     return [(SINGLE_STEP, FunctionTransformer(in_single_precision))] if kind.single else []
 
 
-def fit(pipeline: Pipeline, X: FloatArray, y: IntArray, *, imbalance: str) -> Pipeline:
-    """Fit a pipeline, with balanced sample weights where the imbalance strategy is ``class_weight``."""
-    extra = {"model__sample_weight": balanced_weights(y)} if imbalance == "class_weight" else {}
-    return pipeline.fit(X, y, **extra)
+def fit(
+    pipeline: Pipeline, X: FloatArray, y: IntArray, *, imbalance: str, weights: FloatArray | None = None
+) -> Pipeline:
+    """Fit a pipeline; the last step alone gets the `fitting_weights`, imputing and scaling take rows as they are."""
+    each = fitting_weights(y, imbalance=imbalance, weights=weights)
+    return pipeline.fit(X, y, **({} if each is None else {"model__sample_weight": each}))
 
 
-def balanced_weights(y: IntArray) -> FloatArray:
-    """Weights (n,) that give every class the same total, n / (k * size of the class)."""
-    counts = np.bincount(y)
-    return np.asarray((y.size / (np.count_nonzero(counts) * counts[y])), dtype=np.float64)
+def fitting_weights(y: IntArray, *, imbalance: str, weights: FloatArray | None = None) -> FloatArray | None:
+    """What each row counts in a fit (n,): its case weight over the mean, classes balanced for ``class_weight``.
+
+    None where all count alike. SMOTE has no rows to weigh and is refused together with case weights by the description.
+    """
+    if weights is not None:
+        weights = weights / weights.mean()
+    return balanced_weights(y, weights) if imbalance == "class_weight" else weights
+
+
+def balanced_weights(y: IntArray, weights: FloatArray | None = None) -> FloatArray:
+    """Weights (n,) that give every class the same total, n / (k * size of the class); a size is a sum of `weights`."""
+    counts = np.bincount(y, weights=weights)
+    balanced = y.size / (np.count_nonzero(counts) * counts[y])
+    return np.asarray(balanced if weights is None else balanced * weights, dtype=np.float64)
 
 
 def without_sampler(pipeline: Pipeline) -> Pipeline:

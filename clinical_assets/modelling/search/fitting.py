@@ -115,7 +115,7 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
         The model, and the search that led to it.
     """
     tuned = tune(name, data, modelling=modelling)
-    pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, data.X, data.y, modelling.search.seed)
+    pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, data, seed=modelling.search.seed)
     model = FittedModel(
         name=name,
         pipeline=candidates.without_sampler(pipeline),

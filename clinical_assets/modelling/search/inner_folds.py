@@ -42,7 +42,8 @@ class InnerFolds:
         for number, (_, test) in enumerate(self.folds):
             X, y, X_test = self._fold(number, imbalance)
             model = candidates.build(self.name, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
-            model.fit(X, y, sample_weight=candidates.balanced_weights(y) if imbalance == "class_weight" else None)
+            seen = None if self.data.weights is None else self.data.weights[self.folds[number][0]]
+            model.fit(X, y, sample_weight=candidates.fitting_weights(y, imbalance=imbalance, weights=seen))
             raw[test] = candidates.raw_risk(model.predict_proba(X_test), name=self.name)
         return raw
 

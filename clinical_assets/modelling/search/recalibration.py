@@ -69,7 +69,7 @@ class Recalibration:
 IDENTITY = Recalibration((0.0,), (1.0,))
 
 
-def fit(y: IntArray, raw: FloatArray) -> Recalibration:
+def fit(y: IntArray, raw: FloatArray, weights: FloatArray | None = None) -> Recalibration:
     """Fit the map on scores of rows that the model has not seen.
 
     Parameters
@@ -78,6 +78,8 @@ def fit(y: IntArray, raw: FloatArray) -> Recalibration:
         Class numbers.
     raw : array of shape (n,) or (n, k)
         Out-of-fold risks strictly between 0 and 1.
+    weights : array of shape (n,), optional
+        Case weights; their mean should be about 1, so that the prior weighs what a record weighs.
 
     Raises
     ------
@@ -87,9 +89,9 @@ def fit(y: IntArray, raw: FloatArray) -> Recalibration:
     Source: Cox 1958, doi 10.1093/biomet/45.3-4.562, with the weak prior of ``statistics.updating.fit_recalibration``.
     """
     if raw.ndim == 1:
-        maps = [fit_recalibration(y, logit(raw))]
+        maps = [fit_recalibration(y, logit(raw), weights=weights)]
     else:
-        maps = [fit_recalibration(y == k, logit(raw[:, k])) for k in range(raw.shape[1])]
+        maps = [fit_recalibration(y == k, logit(raw[:, k]), weights=weights) for k in range(raw.shape[1])]
     return Recalibration(
         tuple(m.intercept for m in maps), tuple(m.slope for m in maps), any(m.slope_at_floor for m in maps)
     )

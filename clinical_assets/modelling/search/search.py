@@ -26,7 +26,7 @@ from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import budget, space, start
 from clinical_assets.modelling.table.inputs import ModelInput
-from clinical_assets.modelling.table.row_losses import mean_auroc, proper_losses
+from clinical_assets.modelling.table.row_losses import mean_auroc, mean_loss, proper_losses
 from clinical_assets.modelling.table.splits import Fold, outer_folds
 
 if TYPE_CHECKING:
@@ -152,11 +152,12 @@ def tune(
         draws = len(strategies) > 1 and fixed is None
         imbalance = asked.suggest_categorical("imbalance", strategies) if draws else strategies[0]
         raw = inner.out_of_fold(parameters, imbalance)
-        mapped = recalibration.fit(data.y, raw)
+        mapped = recalibration.fit(data.y, raw, data.weights)
         risk = mapped.apply(raw)
-        score = _score(data.y, risk, modelling.criterion)
+        score = _score(data, risk, modelling.criterion)
         study.tell(asked, score)
-        by_fold = tuple(float(proper_losses(data.y[test], risk[test]).mean()) for _, test in inner.folds)
+        losses = proper_losses(data.y, risk)
+        by_fold = tuple(mean_loss(losses, data.weights, rows=test) for _, test in inner.folds)
         seconds = time.perf_counter() - begun
         tried.append(Trial(name, outer_fold, number, imbalance, parameters, score, by_fold, seconds))
         if best is None or score < best[0]:
@@ -203,7 +204,7 @@ def nested(
         train, test = folds[number - 1]
         seen = data.rows(_mask(train, data.n))
         tuned = tune(name, seen, modelling=modelling, outer_fold=number, fixed=fixed)
-        pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, seen.X, seen.y, modelling.search.seed)
+        pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, seen, seed=modelling.search.seed)
         return candidates.raw_risk(pipeline.predict_proba(data.X[test]), name=name), tuned
 
     ordered = sorted(dict.fromkeys(names), key=candidates.COSTLIEST.index)
@@ -212,9 +213,9 @@ def nested(
     return {name: _gather(name, data, folds, results) for name in dict.fromkeys(names)}
 
 
-def fit_setting(name: str, parameters: Parameters, imbalance: str, X: FloatArray, y: IntArray, seed: int) -> Pipeline:
-    """A candidate with one setting, fitted on rows."""
-    counts = np.bincount(y)
+def fit_setting(name: str, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int) -> Pipeline:
+    """A candidate with one setting, fitted on rows with their case weights."""
+    counts = np.bincount(data.y)
     pipeline = candidates.build(
         name,
         parameters,
@@ -223,8 +224,8 @@ def fit_setting(name: str, parameters: Parameters, imbalance: str, X: FloatArray
         seed=seed,
         minority=int(counts[counts > 0].min()),
     )
-    refuse_flat(X)
-    return candidates.fit(pipeline, X, y, imbalance=imbalance)
+    refuse_flat(data.X)
+    return candidates.fit(pipeline, data.X, data.y, imbalance=imbalance, weights=data.weights)
 
 
 def side_by_side(
@@ -277,8 +278,10 @@ def trials_frame(searches: Iterable[Tuned]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema_overrides={"outer_fold": pl.Int32, "trial": pl.Int32})
 
 
-def _score(y: IntArray, risk: FloatArray, criterion: str) -> float:
-    return 1 - mean_auroc(y, risk) if criterion == "auroc" else float(proper_losses(y, risk).mean())
+def _score(data: ModelInput, risk: FloatArray, criterion: str) -> float:
+    if criterion == "auroc":
+        return 1 - mean_auroc(data.y, risk, data.weights)
+    return mean_loss(proper_losses(data.y, risk), data.weights)
 
 
 def _gather(name: str, data: ModelInput, folds: list[Fold], results: dict[tuple[str, int], Any]) -> NestedEstimate:

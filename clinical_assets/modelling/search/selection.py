@@ -20,7 +20,8 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Costs
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search.candidates import SIMPLICITY
-from clinical_assets.modelling.table.row_losses import cost_losses, mean_auroc, proper_losses
+from clinical_assets.modelling.table.resampled import drawn_units
+from clinical_assets.modelling.table.row_losses import cost_losses, mean_auroc, mean_loss, proper_losses
 from clinical_assets.statistics.discrimination.discrimination import auroc_statistic
 from clinical_assets.statistics.uncertainty.bootstrap import bootstrap_distribution
 
@@ -74,6 +75,7 @@ def select(
     costs: Costs,
     action_from: int = 1,
     groups: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
 ) -> Selection:
     """Choose among candidates by their out-of-fold risks.
@@ -93,6 +95,8 @@ def select(
         First class that calls for action: it and the more severe ones count as events.
     groups : array of shape (n,), optional
         Subjects, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights.
     seed : int
         Of the bootstrap behind the intervals.
     """
@@ -102,42 +106,46 @@ def select(
     else:
         first = proper
     if criterion == "auroc":
-        values = {name: 1 - mean_auroc(y, p) for name, p in risks.items()}
-        error: Callable[[str, str], float] = _auroc_error(risks, y, groups, seed)
+        values = {name: 1 - mean_auroc(y, p, weights) for name, p in risks.items()}
+        error: Callable[[str, str], float] = _auroc_error(risks, y, groups, weights, seed)
     else:
-        values = {name: float(losses.mean()) for name, losses in first.items()}
+        values = {name: mean_loss(losses, weights) for name, losses in first.items()}
 
         def error(name: str, best: str) -> float:
-            return _paired_error(first[name] - first[best], groups)
+            return _paired_error(first[name] - first[best], groups, weights)
 
+    scores = {name: mean_loss(losses, weights) for name, losses in proper.items()}
     best = min(values, key=lambda name: (values[name], SIMPLICITY.index(name)))
     standings = []
     for name in risks:
         lead = values[name] - values[best]
         lead_error = 0.0 if name == best else error(name, best)
-        standings.append(
-            Standing(
-                name, values[name], lead, lead_error, lead <= CRITERION_TIE * lead_error, float(proper[name].mean())
-            )
-        )
+        tied_with_best = lead <= CRITERION_TIE * lead_error
+        standings.append(Standing(name, values[name], lead, lead_error, tied_with_best, scores[name]))
     tied = [standing.candidate for standing in standings if standing.tied]
-    closest = min(tied, key=lambda name: (float(proper[name].mean()), SIMPLICITY.index(name)))
+    closest = min(tied, key=lambda name: (scores[name], SIMPLICITY.index(name)))
     equal = [
         name
         for name in tied
-        if float((proper[name] - proper[closest]).mean())
-        <= PROPER_TIE * _paired_error(proper[name] - proper[closest], groups)
+        if mean_loss(proper[name] - proper[closest], weights)
+        <= PROPER_TIE * _paired_error(proper[name] - proper[closest], groups, weights)
     ]
     selected = min(equal, key=SIMPLICITY.index)
     return Selection(selected, criterion, _reason(selected, best, closest, tied, values, criterion), tuple(standings))
 
 
-def _paired_error(difference: FloatArray, groups: IntArray | None) -> float:
-    """Standard error of the mean of differences (n,), by subject where rows of one subject depend on each other."""
-    n = difference.size
-    centred = difference - difference.mean()
+def _paired_error(difference: FloatArray, groups: IntArray | None, weights: FloatArray | None = None) -> float:
+    """Standard error of the mean of differences (n,), by subject where rows of one subject depend on each other.
+
+    With case weights the mean is a ratio of sums: by Taylor linearisation.
+    """
+    n = float(difference.size if weights is None else weights.sum())
+    centred = difference - mean_loss(difference, weights)
+    if weights is not None:
+        centred = weights * centred
     if groups is not None:
-        centred = np.bincount(np.unique(groups, return_inverse=True)[1].reshape(-1), weights=centred)
+        place = np.unique(groups, return_inverse=True)[1].reshape(-1)
+        centred = np.bincount(place, weights=centred).astype(np.float64, copy=False)
     units = centred.size
     if units < 2:
         return math.inf
@@ -145,9 +153,10 @@ def _paired_error(difference: FloatArray, groups: IntArray | None) -> float:
 
 
 def _auroc_error(
-    risks: Mapping[str, FloatArray], y: IntArray, groups: IntArray | None, seed: int
+    risks: Mapping[str, FloatArray], y: IntArray, groups: IntArray | None, weights: FloatArray | None, seed: int
 ) -> Callable[[str, str], float]:
     strata = y if groups is None else None
+    units = drawn_units(y.size, groups, weights)
 
     def parts(p: FloatArray) -> list[Callable[[FloatArray], FloatArray]]:
         if p.ndim == 1:
@@ -157,11 +166,11 @@ def _auroc_error(
     def error(name: str, best: str) -> float:
         one, two = parts(risks[name]), parts(risks[best])
 
-        def difference(weights: FloatArray) -> FloatArray:
-            return np.asarray(np.mean([a(weights) - b(weights) for a, b in zip(one, two, strict=True)], axis=0))
+        def difference(counts: FloatArray) -> FloatArray:
+            return np.asarray(np.mean([a(counts) - b(counts) for a, b in zip(one, two, strict=True)], axis=0))
 
         drawn = bootstrap_distribution(
-            difference, y.size, n_resamples=RESAMPLES, seed=seed, strata=strata, groups=groups
+            difference, y.size, n_resamples=RESAMPLES, seed=seed, strata=strata, groups=units, weights=weights
         )
         return float(np.nanstd(drawn, ddof=1))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 
@@ -28,8 +29,8 @@ class TrainingTable(Protocol):
     """One row per prediction unit, as the warehouse's feature table offers it.
 
     ``frame`` has the key columns, the subject column, the feature columns (numbers, null is missing), ``outcome``
-    (0, 1, ...) and the protected attributes, each in the column that ``protected_column`` names; ``digest`` names the
-    content.
+    (0, 1, ...), ``case_weight`` where the description has a column of that role, and the protected attributes, each in
+    the column that ``protected_column`` names; ``digest`` names the content.
     """
 
     @property
@@ -80,6 +81,8 @@ class ModelInput:
         Number of each row's subject; rows of one subject share it.
     feature_columns : tuple of str, length p
     classes : tuple of str, length k
+    weights : array of shape (n,) or None
+        Case weights, above 0, over their mean among all rows of the table; None where all rows count alike.
     """
 
     frame: pl.DataFrame
@@ -88,6 +91,7 @@ class ModelInput:
     groups: IntArray
     feature_columns: tuple[str, ...]
     classes: tuple[str, ...]
+    weights: FloatArray | None = None
 
     @property
     def n(self) -> int:
@@ -113,6 +117,7 @@ class ModelInput:
             self.groups[chosen],
             self.feature_columns,
             self.classes,
+            None if self.weights is None else self.weights[chosen],
         )
 
     def without(self, columns: Collection[str]) -> ModelInput:
@@ -138,12 +143,14 @@ def model_input(table: TrainingTable, spec: CohortSpec) -> ModelInput:
     Raises
     ------
     UnusableTable
-        Columns are missing, a key repeats, a feature is no number or infinite, an outcome is no class number.
+        Columns are missing, a key repeats, a feature is no number or infinite, an outcome is no class number, a row has
+        no case weight although the description has such a column.
     InsufficientData
         There are no rows, or a class has none.
     """
     frame = table.frame
-    wanted = (*table.key, table.subject, *table.feature_columns, OUTCOME)
+    weighted = (CASE_WEIGHT,) if spec.weight is not None else ()
+    wanted = (*table.key, table.subject, *table.feature_columns, OUTCOME, *weighted)
     absent = [name for name in wanted if name not in frame.columns]
     if absent:
         raise UnusableTable(f"the feature table lacks {', '.join(absent)}.", cure="Materialize `features` again.")
@@ -165,6 +172,7 @@ def model_input(table: TrainingTable, spec: CohortSpec) -> ModelInput:
         groups=frame[table.subject].rank("dense").to_numpy().astype(np.int64),
         feature_columns=tuple(table.feature_columns),
         classes=spec.target.classes,
+        weights=_weights(frame, spec.weight) if spec.weight is not None else None,
     )
     data.refuse_missing_classes(where="usable")
     return data
@@ -215,6 +223,18 @@ def finite_or_missing(values: Any, columns: tuple[str, ...]) -> FloatArray:
             cure="A division by zero is the usual reason: make it missing (NULLIF) in the feature model.",
         )
     return array
+
+
+def _weights(frame: pl.DataFrame, column: str) -> FloatArray | None:
+    """Case weights over their mean; None where all are equal, so that they change nothing."""
+    weights = frame[CASE_WEIGHT].cast(float).fill_null(float("nan")).to_numpy()
+    bad = ~(np.isfinite(weights) & (weights > 0))
+    if bad.any():
+        raise UnusableTable(
+            f"{int(bad.sum())} of {frame.height} rows have no case weight above 0 in {column}.",
+            cure=f"Deliver {column} with the outcomes of later records, or take the role weight from it.",
+        )
+    return None if np.ptp(weights) == 0 else np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def _outcomes(frame: pl.DataFrame, n_classes: int) -> IntArray:

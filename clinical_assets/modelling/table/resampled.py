@@ -1,4 +1,4 @@
-"""Measures as weighted statistics, for intervals that resample subjects instead of rows.
+"""Measures as weighted statistics, for intervals that resample subjects, or rows with their case weights.
 
 ``clinical_assets.statistics`` offers most measures in that form; here are the ratios that it gives for rows only.
 """
@@ -6,12 +6,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.statistics.uncertainty.bootstrap import WeightedStatistic, bootstrap
 from clinical_assets.statistics.uncertainty.intervals import Estimate
+
+
+def drawn_units(n: int, groups: IntArray | None, weights: FloatArray | None) -> IntArray | None:
+    """What a resample draws of n rows: subjects; each row with its weight where there are case weights; None is plain.
+
+    The statistics' own way with weights is that of frequencies, which repeats rows; a case weight repeats nobody.
+    """
+    return np.arange(n) if groups is None and weights is not None else groups
 
 
 def rate_parts(y: IntArray, p: FloatArray, *, threshold: float) -> Mapping[str, tuple[FloatArray, FloatArray]]:
@@ -61,13 +70,20 @@ def resampled(
     seed: int,
     n_resamples: int,
     *,
+    weights: FloatArray | None = None,
     checked: Callable[[], Estimate] | None = None,
 ) -> Callable[[], Estimate]:
-    """The statistic with an interval from resampling subjects; `checked` first refuses what it would refuse."""
+    """The statistic with an interval from resampling subjects; `checked` first refuses what it would refuse.
+
+    The result counts records and events, whatever they weigh.
+    """
 
     def compute() -> Estimate:
         if checked is not None:
             checked()
-        return bootstrap(make(), y.size, events=float(y.sum()), groups=groups, n_resamples=n_resamples, seed=seed)
+        found = bootstrap(
+            make(), y.size, events=float(y.sum()), weights=weights, groups=groups, n_resamples=n_resamples, seed=seed
+        )
+        return replace(found, n=int(y.size))
 
     return compute

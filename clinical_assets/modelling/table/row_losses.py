@@ -48,9 +48,14 @@ def cost_losses(y: IntArray, p: FloatArray, *, costs: Costs, action_from: int) -
     return np.where(alert, costs.false_positive * ~event, costs.false_negative * event).astype(np.float64)
 
 
-def mean_auroc(y: IntArray, p: FloatArray) -> float:
-    """AUROC of two classes, or the mean of the one-vs-rest AUROCs."""
-    ones = np.ones((1, y.size))
+def mean_loss(losses: FloatArray, weights: FloatArray | None, *, rows: IntArray | slice = slice(None)) -> float:
+    """Mean of losses (n,) over some rows, by case weights (n,) where there are any."""
+    return float(np.average(losses[rows], weights=None if weights is None else weights[rows]))
+
+
+def mean_auroc(y: IntArray, p: FloatArray, weights: FloatArray | None = None) -> float:
+    """AUROC of two classes, or the mean of the one-vs-rest AUROCs; by case weights (n,) where there are any."""
+    counted = (np.ones(y.size) if weights is None else weights)[None, :]
     if p.ndim == 1:
-        return float(auroc_statistic(y, p)(ones)[0])
-    return float(np.mean([auroc_statistic(y == k, p[:, k])(ones)[0] for k in range(p.shape[1])]))
+        return float(auroc_statistic(y, p)(counted)[0])
+    return float(np.mean([auroc_statistic(y == k, p[:, k])(counted)[0] for k in range(p.shape[1])]))

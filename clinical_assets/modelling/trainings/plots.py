@@ -21,6 +21,7 @@ from clinical_assets.statistics.calibration.smooth_calibration import Calibratio
 from clinical_assets.statistics.decisions.cost_curve import CostCurve
 from clinical_assets.statistics.decisions.net_benefit import DecisionCurve
 from clinical_assets.statistics.discrimination.classification import sensitivity_specificity_curve
+from clinical_assets.statistics.uncertainty.effective_size import effective_weights
 from clinical_assets.statistics.uncertainty.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -37,7 +38,9 @@ _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 _LEAST_EVENTS = 20
 
 
-def calibration_picture(points: CalibrationPlot, risk: np.ndarray, *, synthetic: bool) -> bytes:
+def calibration_picture(
+    points: CalibrationPlot, risk: np.ndarray, *, weights: np.ndarray | None = None, synthetic: bool
+) -> bytes:
     """Observed against predicted risk: smooth curve with its band, tenths with Wilson intervals, and where risks lie.
 
     Both axes end where the risks do, so that a rare outcome can be read; ``risk`` has shape (n,).
@@ -61,12 +64,17 @@ def calibration_picture(points: CalibrationPlot, risk: np.ndarray, *, synthetic:
     axes.set_ylim(0, top)
     axes.set_ylabel("Observed share", fontsize=8)
     axes.legend(fontsize=7, frameon=False, loc="upper left")
-    _histogram(below, risk, top)
+    _histogram(below, risk, top, weights)
     return png(figure)
 
 
 def group_calibration_picture(
-    event: np.ndarray, risk: np.ndarray, attributes: Mapping[str, Mapping[str, np.ndarray]], *, synthetic: bool
+    event: np.ndarray,
+    risk: np.ndarray,
+    attributes: Mapping[str, Mapping[str, np.ndarray]],
+    *,
+    weights: np.ndarray | None = None,
+    synthetic: bool,
 ) -> bytes:
     """Observed against predicted risk of each group, one panel per attribute.
 
@@ -75,13 +83,20 @@ def group_calibration_picture(
     and says so.
     """
     figure = new_figure(width=_SIZE["width"], height=(_SIZE["height"] + 0.5) * len(attributes))
-    top = _end([float(np.quantile(risk, 0.99)), float(event.mean()) * 2])
+    top = _end([float(np.quantile(risk, 0.99)), float(np.average(event, weights=weights)) * 2])
     for place, (title, groups) in enumerate(attributes.items(), start=1):
         axes = figure.add_subplot(len(attributes), 1, place)
         axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--")
         counts = group_counts([(int(mine.sum()), int(event[mine].sum())) for mine in groups.values()])
         drawn = [
-            _group_curve(axes, event[mine], risk[mine], name=f"{label} ({_counted(n, events)})", colour=colour)
+            _group_curve(
+                axes,
+                event[mine],
+                risk[mine],
+                None if weights is None else weights[mine],
+                name=f"{label} ({_counted(n, events)})",
+                colour=colour,
+            )
             for colour, (label, mine), (n, events) in zip(cycle(_COLOURS), groups.items(), counts, strict=False)
         ]
         axes.set_xlim(0, top)
@@ -99,7 +114,12 @@ def group_calibration_picture(
 
 
 def class_calibration_picture(
-    y: np.ndarray, probabilities: np.ndarray, *, classes: Sequence[str], synthetic: bool
+    y: np.ndarray,
+    probabilities: np.ndarray,
+    *,
+    classes: Sequence[str],
+    weights: np.ndarray | None = None,
+    synthetic: bool,
 ) -> bytes:
     """Observed against predicted probability of each class against the rest; classes (n,), probabilities (n, k).
 
@@ -113,6 +133,7 @@ def class_calibration_picture(
             axes,
             (y == number).astype(np.int64),
             probabilities[:, number],
+            weights,
             name=f"{label} ({int((y == number).sum()):,} of {y.size:,} rows)",
             colour=colour,
         )
@@ -124,14 +145,22 @@ def class_calibration_picture(
     return png(figure)
 
 
-def roc_picture(event: np.ndarray, risk: np.ndarray, *, threshold: float, auroc: str, synthetic: bool) -> bytes:
+def roc_picture(
+    event: np.ndarray,
+    risk: np.ndarray,
+    *,
+    threshold: float,
+    auroc: str,
+    weights: np.ndarray | None = None,
+    synthetic: bool,
+) -> bytes:
     """Sensitivity against the false-positive rate, with the threshold in use; ``event`` and ``risk`` are (n,)."""
     figure, axes = _start("1 - specificity", "Sensitivity", synthetic)
     grid = np.concatenate([[0.0], np.unique(risk), [1.1]])
-    sensitivity, specificity = sensitivity_specificity_curve(event, risk, thresholds=grid)
+    sensitivity, specificity = sensitivity_specificity_curve(event, risk, thresholds=grid, weights=weights)
     axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--", label="chance")
     axes.plot(1 - specificity, sensitivity, color=INK, label=f"AUROC {auroc}")
-    at, of = sensitivity_specificity_curve(event, risk, thresholds=[threshold])
+    at, of = sensitivity_specificity_curve(event, risk, thresholds=[threshold], weights=weights)
     axes.plot(1 - of, at, "o", ms=5, color=ACCENT, label=f"threshold {_short(threshold)}")
     axes.set_aspect("equal")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
@@ -139,21 +168,28 @@ def roc_picture(event: np.ndarray, risk: np.ndarray, *, threshold: float, auroc:
 
 
 def precision_recall_picture(
-    event: np.ndarray, risk: np.ndarray, *, threshold: float, auprc: str, synthetic: bool
+    event: np.ndarray,
+    risk: np.ndarray,
+    *,
+    threshold: float,
+    auprc: str,
+    weights: np.ndarray | None = None,
+    synthetic: bool,
 ) -> bytes:
     """Positive predictive value against sensitivity, with the event share and the threshold in use; (n,) arrays."""
     figure, axes = _start("Sensitivity (recall)", "Positive predictive value (precision)", synthetic)
     order = np.argsort(-risk, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
-    caught = np.cumsum(event[order])[ends]
-    share = float(event.mean())
+    counts = np.ones(event.size) if weights is None else weights
+    events, share = counts @ event, float(np.average(event, weights=counts))
+    alerted, caught = np.cumsum(counts[order])[ends], np.cumsum((counts * event)[order])[ends]
     axes.axhline(share, color=QUIET, lw=0.8, ls="--", label=f"event share {_short(share)}")
-    axes.step(caught / event.sum(), caught / (ends + 1), color=INK, where="post", label=f"AUPRC {auprc}")
+    axes.step(caught / events, caught / alerted, color=INK, where="post", label=f"AUPRC {auprc}")
     alert = risk >= threshold
     if alert.any():
         axes.plot(
-            event[alert].sum() / event.sum(),
-            event[alert].mean(),
+            counts[alert] @ event[alert] / events,
+            np.average(event[alert], weights=counts[alert]),
             "o",
             ms=5,
             color=ACCENT,
@@ -199,7 +235,13 @@ def cost_curve_picture(curve: CostCurve, *, unit: str, synthetic: bool) -> bytes
 
 
 def risk_distribution_picture(
-    y: np.ndarray, risk: np.ndarray, *, classes: Sequence[str], tiers: Mapping[str, float], synthetic: bool
+    y: np.ndarray,
+    risk: np.ndarray,
+    *,
+    classes: Sequence[str],
+    tiers: Mapping[str, float],
+    weights: np.ndarray | None = None,
+    synthetic: bool,
 ) -> bytes:
     """How predicted risk is spread among those with and without the outcome, over the tiers.
 
@@ -207,11 +249,17 @@ def risk_distribution_picture(
     shares of its own patients, so that a rare outcome is not flat beside a common one; where nine in ten risks lie in
     the lowest fifth, the axis is logarithmic.
     """
-    return png(risk_distribution_figure(y, risk, classes=classes, tiers=tiers, synthetic=synthetic))
+    return png(risk_distribution_figure(y, risk, classes=classes, tiers=tiers, weights=weights, synthetic=synthetic))
 
 
 def risk_distribution_figure(
-    y: np.ndarray, risk: np.ndarray, *, classes: Sequence[str], tiers: Mapping[str, float], synthetic: bool = False
+    y: np.ndarray,
+    risk: np.ndarray,
+    *,
+    classes: Sequence[str],
+    tiers: Mapping[str, float],
+    weights: np.ndarray | None = None,
+    synthetic: bool = False,
 ) -> Figure:
     """The figure of `risk_distribution_picture`."""
     figure, panels = _stacked("Predicted risk", synthetic, heights=(1, 1))
@@ -223,8 +271,9 @@ def risk_distribution_figure(
     borders = [*tiers.values(), 1.0]
     for index, (axes, colour) in enumerate(zip(panels, (QUIET, ACCENT), strict=True)):
         mine = np.clip(risk[y == index], bins[0], bins[-1])
-        counts, _ = np.histogram(mine, bins=bins)
-        axes.bar(bins[:-1], counts / max(mine.size, 1), width=np.diff(bins) * 0.94, align="edge", color=colour)
+        each = np.ones(mine.size) if weights is None else weights[y == index]
+        counts, _ = np.histogram(mine, bins=bins, weights=each)
+        axes.bar(bins[:-1], counts / (each.sum() or 1), width=np.diff(bins) * 0.94, align="edge", color=colour)
         axes.set_title(f"{classes[index]}, n = {mine.size:,}", fontsize=7.5, loc="left", pad=3)
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
         axes.tick_params(labelsize=7)
@@ -322,25 +371,29 @@ def _stacked(xlabel: str, synthetic: bool, *, heights: tuple[float, float] = (4,
     return figure, panels
 
 
-def _histogram(axes: Axes, risk: np.ndarray, top: float) -> None:
-    beyond = float((risk > top).mean())
-    axes.hist(risk[risk <= top], bins=np.linspace(0, top, 41).tolist(), color=QUIET)
+def _histogram(axes: Axes, risk: np.ndarray, top: float, weights: np.ndarray | None) -> None:
+    beyond, inside = float(np.average(risk > top, weights=weights)), risk <= top
+    bins = np.linspace(0, top, 41).tolist()
+    axes.hist(risk[inside], bins=bins, color=QUIET, weights=None if weights is None else weights[inside])
     axes.set_xlim(0, top)
-    axes.set_ylabel("Patients", fontsize=7)
+    axes.set_ylabel("Patients" if weights is None else "Patients, weighted", fontsize=7)
     if beyond > 0:
         axes.set_title(f"{100 * beyond:.1f} % lie beyond the axis", fontsize=6.5, loc="right", pad=1)
 
 
-def _group_curve(axes: Axes, event: np.ndarray, risk: np.ndarray, *, name: str, colour: str) -> Artist:
+def _group_curve(
+    axes: Axes, event: np.ndarray, risk: np.ndarray, weights: np.ndarray | None, *, name: str, colour: str
+) -> Artist:
     n, events = event.size, int(event.sum())
     if min(events, n - events) < _LEAST_EVENTS:
-        low, high = wilson_interval(np.array([events], dtype=float), np.array([n], dtype=float))
-        share = events / n
-        axes.plot([risk.mean()] * 2, [low[0], high[0]], color=colour, lw=0.9)
-        return axes.plot([risk.mean()], [share], "s", ms=4, color=colour, label=f"{name}, mean")[0]
+        each = np.ones(n) if weights is None else effective_weights(weights)
+        low, high = wilson_interval(np.array([each @ event]), np.array([each.sum()]))
+        share, mean = np.average(event, weights=each), np.average(risk, weights=each)
+        axes.plot([mean] * 2, [low[0], high[0]], color=colour, lw=0.9)
+        return axes.plot([mean], [share], "s", ms=4, color=colour, label=f"{name}, mean")[0]
     low_end, high_end = np.quantile(risk, [0.02, 0.98]).tolist()
     at = np.linspace(low_end, high_end, 60)
-    return axes.plot(at, smooth_observed_risk(event, risk, at=at), color=colour, lw=1.3, label=name)[0]
+    return axes.plot(at, smooth_observed_risk(event, risk, at=at, weights=weights), color=colour, lw=1.3, label=name)[0]
 
 
 def _counted(n: Count, events: Count) -> str:

@@ -6,9 +6,14 @@ bundle, in the cohort's own warehouse: encrypted and erased with everything else
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.warehouse.features.feature_table import FeatureTable
 from clinical_assets.warehouse.store.sql_text import literal, quoted
@@ -43,7 +48,8 @@ def write_reference(
 
     Columns: key, subject, ``part`` (``train`` or ``holdout``), ``outcome``, ``risk`` (of class `action_from` or a more
     severe one: out-of-fold for training rows, as the bundle scores them for the holdout), every feature (null is
-    missing), and every protected attribute as text with ``protected_`` before its name.
+    missing), ``case_weight`` where there are case weights, and every protected attribute as text with ``protected_``
+    before its name.
 
     Returns
     -------
@@ -61,7 +67,8 @@ def write_reference(
     )
     groups = [pl.col(table.protected_column(name)).alias(f"{GROUP_PREFIX}{name}") for name in table.protected]
     first = list(dict.fromkeys((*key, table.subject)))
-    rows = table.frame.select(*first, "outcome", *table.feature_columns, *groups).join(scored, on=key)
+    weight = [name for name in (CASE_WEIGHT,) if name in table.frame.columns and name not in table.feature_columns]
+    rows = table.frame.select(*first, "outcome", *table.feature_columns, *weight, *groups).join(scored, on=key)
     rows = rows.select(*first, "part", "outcome", "risk", *rows.columns[len(first) + 1 : -2]).sort(key)
     relation = relation_of(digest)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
@@ -90,6 +97,22 @@ def read_reference(
         return connection.execute(f"SELECT * FROM {relation_of(digest)}{condition}").pl()
     except db.CatalogException:
         raise reference_missing(digest) from None
+
+
+def case_weights(rows: pl.DataFrame, feature_columns: Collection[str]) -> FloatArray | None:
+    """Case weights of reference rows (n,) over their mean; None where the training had none, or all count alike.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        As `read_reference` gives them, or some of them.
+    feature_columns : collection of str
+        The bundle's: one of them may have that name where there are no weights.
+    """
+    if CASE_WEIGHT not in rows.columns or CASE_WEIGHT in feature_columns or rows.is_empty():
+        return None
+    weights = rows[CASE_WEIGHT].to_numpy()
+    return None if np.ptp(weights) == 0 else np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def reference_missing(digest: str) -> ReferenceMissing:

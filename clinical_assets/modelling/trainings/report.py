@@ -79,7 +79,9 @@ def make_report(
     classes = {}
     if not spec.target.binary:
         y, served = held["outcome"].to_numpy(), bundle.score(held)
-        found = class_performance(y, served, bundle.decide(served), spec, groups=scored.clusters)
+        found = class_performance(
+            y, served, bundle.decide(served), spec, groups=scored.clusters, weights=scored.weights
+        )
         classes = {"class_performance": found}
     results = TrainingResults.model_validate(
         {
@@ -100,7 +102,7 @@ def make_report(
     )
     if not spec.target.binary:
         pictures["class_calibration"] = plots.class_calibration_picture(
-            y, served, classes=spec.target.classes, synthetic=spec.synthetic
+            y, served, classes=spec.target.classes, weights=scored.weights, synthetic=spec.synthetic
         )
     return TrainingReport(results=results, pictures=pictures)
 

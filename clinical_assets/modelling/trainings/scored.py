@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.description.performance import band_order, calibration_by_age, rates_by_threshold
 from clinical_assets.modelling.description.training_results import Metrics, StoredEstimate
@@ -40,6 +41,8 @@ class Scored:
         Protected attribute to the n codes of its groups; None is unknown.
     bands : polars.Series or None
         Age bands.
+    weights : array of shape (n,) or None
+        Case weights over their mean, where there are any.
     """
 
     event: IntArray
@@ -47,6 +50,7 @@ class Scored:
     clusters: IntArray | None
     labels: Mapping[str, Sequence[str | None]]
     bands: pl.Series | None
+    weights: FloatArray | None = None
 
     @classmethod
     def of(
@@ -57,7 +61,8 @@ class Scored:
         labels: Mapping[str, Sequence[str | None]],
         bands: pl.Series | None,
     ) -> Scored:
-        """Of rows with the columns subject, ``outcome`` (class number) and ``risk``."""
+        """Of rows with the columns subject, ``outcome`` (class number), ``risk`` and, if used, ``case_weight``."""
+        weights = rows[CASE_WEIGHT].to_numpy() if spec.weight is not None and CASE_WEIGHT in rows.columns else None
         subject = rows[spec.subject_of(spec.subject_table)]
         numbers = subject.rank("dense").to_numpy().astype(np.int64)
         return cls(
@@ -66,18 +71,16 @@ class Scored:
             clusters=numbers if np.unique(numbers).size < numbers.size else None,
             labels=labels,
             bands=bands,
+            weights=None if weights is None else weights / weights.mean(),
         )
 
 
 def performance_views(scored: Scored, spec: CohortSpec) -> dict[str, Any]:
     """``rates`` at several thresholds and ``age_groups``, for the results of a training."""
-    by_age = (
-        []
-        if scored.bands is None
-        else calibration_by_age(scored.event, scored.risk, scored.bands, spec, groups=scored.clusters)
-    )
+    drawn: dict[str, Any] = {"groups": scored.clusters, "weights": scored.weights}
+    by_age = [] if scored.bands is None else calibration_by_age(scored.event, scored.risk, scored.bands, spec, **drawn)
     return {
-        "rates": rates_by_threshold(scored.event, scored.risk, spec, groups=scored.clusters),
+        "rates": rates_by_threshold(scored.event, scored.risk, spec, **drawn),
         "age_groups": by_age,
     }
 
@@ -87,20 +90,32 @@ def scored_pictures(
 ) -> dict[str, bytes]:
     """Calibration as a whole and by group, ROC, precision and recall, and the spread of risks; PNG bytes by name."""
     made: dict[str, bytes] = {}
-    synthetic, event, risk = spec.synthetic, scored.event, scored.risk
+    synthetic, event, risk, weights = spec.synthetic, scored.event, scored.risk, scored.weights
     if calibration is not None:
-        made["calibration"] = plots.calibration_picture(calibration, risk, synthetic=synthetic)
+        made["calibration"] = plots.calibration_picture(calibration, risk, weights=weights, synthetic=synthetic)
     if event.size and event.min() != event.max():
         threshold = spec.decisions.costs.threshold
         made["roc"] = plots.roc_picture(
-            event, risk, threshold=threshold, auroc=_with_interval(metrics.get("auroc")), synthetic=synthetic
+            event,
+            risk,
+            threshold=threshold,
+            auroc=_with_interval(metrics.get("auroc")),
+            weights=weights,
+            synthetic=synthetic,
         )
         made["precision_recall"] = plots.precision_recall_picture(
-            event, risk, threshold=threshold, auprc=_with_interval(metrics.get("auprc")), synthetic=synthetic
+            event,
+            risk,
+            threshold=threshold,
+            auprc=_with_interval(metrics.get("auprc")),
+            weights=weights,
+            synthetic=synthetic,
         )
         attributes = _shown_groups(scored, spec)
         if attributes:
-            made["group_calibration"] = plots.group_calibration_picture(event, risk, attributes, synthetic=synthetic)
+            made["group_calibration"] = plots.group_calibration_picture(
+                event, risk, attributes, weights=weights, synthetic=synthetic
+            )
     if event.size:
         first, classes = spec.target.action_from, spec.target.classes
         made["risk_distribution"] = plots.risk_distribution_picture(
@@ -108,6 +123,7 @@ def scored_pictures(
             risk,
             classes=[" / ".join(classes[:first]), " / ".join(classes[first:])],
             tiers={tier.name: tier.lower for tier in spec.decisions.tiers},
+            weights=weights,
             synthetic=synthetic,
         )
     return made

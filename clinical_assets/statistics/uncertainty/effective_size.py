@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.statistics.inputs import as_vector, as_weights
 
 
@@ -52,6 +53,23 @@ def effective_sample_size(weights: ArrayLike) -> float:
     # Relative to the largest, or squares of very large or small weights leave the range of floats.
     share = as_weights(array, n=array.size) / array.max()
     return float(share.sum() ** 2 / (share @ share))
+
+
+def effective_weights(weights: ArrayLike) -> FloatArray:
+    """The same weights (n,), scaled to add up to the effective number of records.
+
+    For intervals of proportions, which take the sum of weights for the number of records. Parameters, errors and source
+    as in `effective_sample_size`.
+
+    Examples
+    --------
+    >>> effective_weights([2, 2]).tolist()
+    [1.0, 1.0]
+    >>> round(float(effective_weights([1, 1, 1, 5]).sum()), 2)
+    2.29
+    """
+    array = as_vector(weights, name="weights")
+    return np.asarray(array / array.sum() * effective_sample_size(array), dtype=np.float64)
 
 
 def design_effect(weights: ArrayLike) -> float:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import WarehouseError
 from clinical_assets.warehouse.snapshots import ingestion_log
 from clinical_assets.warehouse.snapshots.digests import column_families, table_digest
@@ -30,8 +31,8 @@ class FeatureTable:
     Attributes
     ----------
     frame : polars.DataFrame
-        Key columns, subject column, features (Float64, null is missing), ``outcome`` (Int64: 0, 1, ...), protected
-        attributes (String, null is unknown).
+        Key columns, subject column, features (Float64, null is missing), ``outcome`` (Int64: 0, 1, ...),
+        ``case_weight`` (Float64) where the description has weights, protected attributes (String, null is unknown).
     key : tuple of str
         Columns that name a unit.
     subject : str
@@ -103,6 +104,11 @@ def _features(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, *, needed
     for name, (family, _) in families.items():
         if not family.startswith(_NUMBERS):
             raise WarehouseError(f"model.features: feature {name!r} of cohort {spec.name!r} is no number.", cure=cure)
+    if spec.weight is not None and CASE_WEIGHT in families:
+        raise WarehouseError(
+            f"model.features: a feature of cohort {spec.name!r} is called {CASE_WEIGHT}, as the case weights are.",
+            cure="Give the feature another name.",
+        )
     return tuple(families)
 
 
@@ -127,6 +133,8 @@ def _statement(spec: CohortSpec, features: tuple[str, ...], subjects: str) -> st
         number = f"CAST(f.{quoted(name)} AS DOUBLE)"
         columns.append(f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END AS {quoted(name)}")
     columns.append("CAST(o.outcome AS BIGINT) AS outcome")
+    if spec.weight is not None:
+        columns.append(f"CAST(s.{quoted(spec.weight)} AS DOUBLE) AS {CASE_WEIGHT}")
     columns.extend(
         f"CAST(s.{quoted(name)} AS VARCHAR) AS {quoted(_group_column(name, taken=taken))}" for name in spec.protected
     )

@@ -18,11 +18,11 @@ from clinical_assets.warehouse.validation.erased_subjects import subject_text
 
 #: A batch is refused as a whole when more than this share of a table's records is.
 REFUSED_LIMIT = 0.5
-_LATER = {"target", "outcome"}
+_LATER = {"target", "outcome", "weight"}
 
 
 def later_columns(table: Table) -> tuple[str, ...]:
-    """Columns that hold what is only known after the prediction: roles target and outcome, but for keys and dates."""
+    """Columns that new records come without: roles target, outcome and weight, but for keys and dates."""
     kept = {*table.key, *([table.recorded] if table.recorded else [])}
     return tuple(name for name, column in table.columns.items() if _LATER & set(column.role) and name not in kept)
 

@@ -65,6 +65,7 @@ def evaluate(candidate: ReleaseCandidate) -> tuple[Verdict, ...]:
         limits=spec.decisions.limits,
         threshold=candidate.bundle.description.threshold,
         subjects=holdout.subjects,
+        weights=holdout.weights,
         seed=spec.modelling.search.seed,
     )
 
@@ -78,6 +79,7 @@ def judge_groups(
     limits: GateLimits,
     threshold: float,
     subjects: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
 ) -> tuple[Verdict, ...]:
@@ -99,6 +101,8 @@ def judge_groups(
         At or above it a row raises an alert.
     subjects : array of shape (n,), optional
         Subjects, resampled as a whole, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights; the least numbers of rows and events count records.
     seed : int
         Of the bootstrap.
     n_resamples : int
@@ -117,7 +121,14 @@ def judge_groups(
         seen.add(np.packbits(group.members).tobytes())
         counts = _counts(y, group)
         found = differences(
-            y, risk, group.members, threshold=threshold, subjects=subjects, seed=seed, n_resamples=n_resamples
+            y,
+            risk,
+            group.members,
+            threshold=threshold,
+            subjects=subjects,
+            weights=weights,
+            seed=seed,
+            n_resamples=n_resamples,
         )
         for measure in MEASURES:
             one, limit = found[measure], float(getattr(limits, measure))

@@ -15,6 +15,9 @@ failure added to each, and a difference of rates never narrower than Newcombe's 
 of which all were alerted do not show that all would be. With Wilson's limits in their place, which Newcombe proposed, a
 true gap of 1.5 limits passed in up to 4.5 % of samples of ten to a hundred events; with exact ones in 2.5 % at most.
 
+With case weights every measure is weighted, rows are resampled with their weights, and the numbers that standard errors
+of rates rest on are Kish's effective ones.
+
 Source: net benefit Vickers & Elkin 2006, doi 10.1177/0272989X06295361; calibration intercept and slope Cox 1958, doi
 10.1093/biomet/45.3-4.562; standard errors of rates near 0 and 1 Agresti & Caffo 2000, doi
 10.1080/00031305.2000.10474560; intervals of differences of rates Newcombe 1998, doi
@@ -31,9 +34,11 @@ from numpy.typing import NDArray
 
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.table.resampled import drawn_units
 from clinical_assets.statistics.calibration.calibration import with_intercept
 from clinical_assets.statistics.calibration.logistic import fit_logistic_batch, logit
 from clinical_assets.statistics.uncertainty.bootstrap import MAX_UNDEFINED_SHARE
+from clinical_assets.statistics.uncertainty.effective_size import effective_sample_size
 from clinical_assets.statistics.uncertainty.intervals import clopper_pearson_interval
 from clinical_assets.statistics.uncertainty.resampling import cell_totals, resampled_cell_totals
 
@@ -130,6 +135,7 @@ def differences(
     *,
     threshold: float,
     subjects: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
     n_resamples: int = 1000,
 ) -> dict[str, Difference | InsufficientData]:
@@ -147,6 +153,8 @@ def differences(
         At or above it a row raises an alert.
     subjects : array of shape (n,), optional
         Subjects, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights.
     seed : int
         Of the bootstrap.
     n_resamples : int
@@ -169,20 +177,23 @@ def differences(
     steps = np.round(logit(np.clip(risk, 1e-9, 1 - 1e-9)) / _STEP).astype(np.int64)
     levels, step = np.unique(steps, return_inverse=True)
     cells = step.reshape(-1) * 4 + 2 * (risk >= threshold) + (y == 1)
-    counted = _Counted(levels.astype(np.float64) * _STEP, prevalence=float(y.mean()), threshold=threshold)
-    parts = (members, ~members)
-    observed = [counted(cell_totals(cells[part], np.ones(part.sum()), counted.n)[None]) for part in parts]
-    totals = _resampled(cells, members, counted.n, subjects, seed=seed, n_resamples=n_resamples)
+    prevalence = float(np.average(y, weights=weights))
+    counted = _Counted(levels.astype(np.float64) * _STEP, prevalence=prevalence, threshold=threshold)
+    parts, each = (members, ~members), np.ones(y.size) if weights is None else weights
+    observed = [counted(cell_totals(cells[part], each[part], counted.n)[None]) for part in parts]
+    units = drawn_units(y.size, subjects, weights)
+    totals = _resampled(cells, members, counted.n, units, weights, seed=seed, n_resamples=n_resamples)
     resampled = [counted(part) for part in totals]
-    rates = _rates(y, risk >= threshold, members)
+    rates = _rates(y, risk >= threshold, members, weights)
+    sizes = _sizes(y, members, weights)
     found: dict[str, Difference | InsufficientData] = {}
     for measure in MEASURES:
         group, rest = (float(part[measure][0]) for part in observed)
         if measure in rates:
             group, rest = rates[measure]
         one, two = (part[measure] for part in resampled)
-        least = _error_of_rates(measure, y, members, rates=rates, prevalence=counted.prevalence, odds=counted.odds)
-        narrowest = _newcombe(measure, y, members, rates) if measure in _RATES else None
+        least = _error_of_rates(measure, sizes, rates=rates, prevalence=counted.prevalence, odds=counted.odds)
+        narrowest = _newcombe(measure, sizes, rates) if measure in _RATES else None
         found[measure] = _estimate(measure, group, rest, one, two, least=least, narrowest=narrowest)
     return found
 
@@ -217,6 +228,7 @@ def _resampled(
     members: NDArray[np.bool_],
     n_cells: int,
     subjects: IntArray | None,
+    weights: FloatArray | None,
     *,
     seed: int,
     n_resamples: int,
@@ -230,20 +242,25 @@ def _resampled(
         )
     # A subject may have rows in both parts, so both are resampled together.
     both = resampled_cell_totals(
-        cells + n_cells * ~members, 2 * n_cells, n_resamples=n_resamples, seed=rng, groups=subjects
+        cells + n_cells * ~members, 2 * n_cells, n_resamples=n_resamples, seed=rng, groups=subjects, weights=weights
     )
     return both[:, :n_cells], both[:, n_cells:]
 
 
-def _rates(y: IntArray, alert: NDArray[np.bool_], members: NDArray[np.bool_]) -> dict[str, tuple[float, float]]:
+def _rates(
+    y: IntArray, alert: NDArray[np.bool_], members: NDArray[np.bool_], weights: FloatArray | None
+) -> dict[str, tuple[float, float]]:
     """True and false alert rates in the group and in the rest."""
     from fairlearn.metrics import MetricFrame, false_positive_rate, true_positive_rate
 
+    metrics = {"tpr_difference": true_positive_rate, "fpr_difference": false_positive_rate}
+    each = {} if weights is None else {"sample_params": {name: {"sample_weight": weights} for name in metrics}}
     frame = MetricFrame(
-        metrics={"tpr_difference": true_positive_rate, "fpr_difference": false_positive_rate},
+        metrics=metrics,
         y_true=y,
         y_pred=alert.astype(np.int64),
         sensitive_features=np.where(members, "group", "rest"),
+        **each,
     ).by_group
     return {name: (float(frame.loc["group", name]), float(frame.loc["rest", name])) for name in frame.columns}
 
@@ -278,16 +295,24 @@ def _estimate(
     return Difference(measure, value, float(low), float(high), error, group, rest)
 
 
+def _sizes(y: IntArray, members: NDArray[np.bool_], weights: FloatArray | None) -> dict[str, tuple[float, float]]:
+    """On how many rows each rate rests in the group and in the rest; with case weights, effectively."""
+    found = {}
+    for name, outcome in zip(_RATES, (1, 0), strict=True):
+        rows = [(y == outcome) & part for part in (members, ~members)]
+        one, two = (float(mine.sum()) if weights is None else effective_sample_size(weights[mine]) for mine in rows)
+        # Rounded, so that a rate of 1 is as many as there are.
+        found[name] = round(one, 6), round(two, 6)
+    return found
+
+
 def _newcombe(
-    measure: str, y: IntArray, members: NDArray[np.bool_], rates: dict[str, tuple[float, float]]
+    measure: str, sizes: dict[str, tuple[float, float]], rates: dict[str, tuple[float, float]]
 ) -> tuple[float, float]:
     """Newcombe's square-and-add interval of a difference of two rates, from the exact interval of each."""
-    outcome = 1 if measure == "tpr_difference" else 0
     (p, p_low, p_high), (q, q_low, q_high) = (
-        (rate, *(float(bound) for bound in clopper_pearson_interval(round(rate * n), n)))
-        for rate, n in zip(
-            rates[measure], (int(((y == outcome) & part).sum()) for part in (members, ~members)), strict=True
-        )
+        (rate, *(float(bound) for bound in clopper_pearson_interval(round(rate * n, 6), n)))
+        for rate, n in zip(rates[measure], sizes[measure], strict=True)
     )
     low, high = np.hypot(p - p_low, q_high - q), np.hypot(p_high - p, q - q_low)
     return float(p - q - low), float(p - q + high)
@@ -295,8 +320,7 @@ def _newcombe(
 
 def _error_of_rates(
     measure: str,
-    y: IntArray,
-    members: NDArray[np.bool_],
+    sizes: dict[str, tuple[float, float]],
     *,
     rates: dict[str, tuple[float, float]],
     prevalence: float,
@@ -316,10 +340,10 @@ def _error_of_rates(
     if share is None:
         return 0.0
     variance = 0.0
-    for side, part in enumerate((members, ~members)):
+    for side in (0, 1):
         mean, own = 0.0, 0.0
-        for outcome, name, weight in zip((1, 0), _RATES, share, strict=True):
-            n = int(((y == outcome) & part).sum())
+        for name, weight in zip(_RATES, share, strict=True):
+            n = sizes[name][side]
             p = (rates[name][side] * n + 1) / (n + 2)
             mean += weight * p
             own += weight**2 * p * (1 - p) / (n + 2)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clinical_assets.foundation.types import IntArray
+from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.governance.verdicts.verdict import Outcome, Verdict
 from clinical_assets.modelling.description.class_performance import class_recalls
 
@@ -29,6 +29,7 @@ def judge_classes(
     *,
     least: int,
     subjects: IntArray | None = None,
+    weights: FloatArray | None = None,
     seed: int = 0,
 ) -> tuple[Verdict, ...]:
     """Verdicts ``class_recall[label]``.
@@ -43,10 +44,12 @@ def judge_classes(
         Rows that a class must have to be judged.
     subjects : array of shape (n,), optional
         Subjects, resampled as a whole, where they have several rows.
+    weights : array of shape (n,), optional
+        Case weights.
     seed : int
         Of the bootstrap.
     """
-    recalls = class_recalls(y, decided, n_classes=len(labels), groups=subjects, seed=seed)
+    recalls = class_recalls(y, decided, n_classes=len(labels), groups=subjects, weights=weights, seed=seed)
     verdicts = []
     for number, (label, recall) in enumerate(zip(labels, recalls, strict=True)):
         n, times = int((y == number).sum()), int((decided == number).sum())

@@ -19,7 +19,8 @@ or fails on them.
 ``auroc`` DeLong, logit scale; lower end against ``limits.auroc_lower``. ``net_benefit_over_treat_all``,
 ``net_benefit_over_treat_none`` at the deployed threshold, paired bootstrap (1,000 resamples); the lower end must lie
 above 0. One that acts on everybody has no advantage over doing so, with certainty, and fails. ``calibration_slope``,
-``calibration_intercept`` Wald (cluster bootstrap where subjects have several rows), against their ranges.
+``calibration_intercept`` Wald (cluster bootstrap where subjects have several rows), against their ranges. With case
+weights all of these are weighted, by resampling weighted rows; numbers of events count records.
 ``non_inferiority_auroc``, ``non_inferiority_net_benefit`` candidate minus champion on the same holdout rows, paired;
 the lower end must lie above minus ``limits.non_inferiority_margin_auroc``, which for net benefit is read in net true
 positives per patient. ``class_recall``, one for each of more than two classes: is it recognised at all (``classes``).
@@ -46,8 +47,10 @@ from clinical_assets.governance.gates.performance.latency import Latency, measur
 from clinical_assets.governance.verdicts.interval_verdicts import judged, limit_text
 from clinical_assets.governance.verdicts.verdict import LASTING, Gate, Verdict
 from clinical_assets.modelling.evaluation.evaluation import evaluate as estimates_on
+from clinical_assets.modelling.table.resampled import drawn_units
+from clinical_assets.modelling.table.row_losses import mean_auroc
 from clinical_assets.modelling.table.sample_size import people_of, state_sample_size
-from clinical_assets.statistics.discrimination.discrimination import auroc
+from clinical_assets.modelling.trainings.reference import case_weights
 from clinical_assets.statistics.uncertainty.bootstrap import percentile_interval
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 from clinical_assets.statistics.uncertainty.resampling import resampled_cell_totals
@@ -84,6 +87,7 @@ def _on_holdout(candidate: ReleaseCandidate, holdout: Holdout) -> list[Verdict]:
         holdout.risk,
         decisions=spec.decisions,
         groups=holdout.subjects,
+        weights=holdout.weights,
         seed=seed,
         n_resamples=RESAMPLES,
         leave_out=frozenset({"auprc", "ici", "curves"}),
@@ -194,13 +198,15 @@ def _advantage(holdout: Holdout, threshold: float, other: str, seed: int) -> Est
     alert = holdout.risk >= threshold
     # What acting adds on each row; the differences of two policies are means over the rows where they differ.
     each = gain * alert if other == "none" else -gain * ~alert
+    groups = drawn_units(holdout.n, holdout.subjects, holdout.weights)
     amounts, cells = np.unique(each, return_inverse=True)
     totals = resampled_cell_totals(
-        cells.reshape(-1), amounts.size, n_resamples=RESAMPLES, seed=seed, groups=holdout.subjects
+        cells.reshape(-1), amounts.size, n_resamples=RESAMPLES, seed=seed, groups=groups, weights=holdout.weights
     )
     low, high = percentile_interval(totals @ amounts / totals.sum(axis=1))
-    kind = "paired bootstrap percentile" if holdout.subjects is None else "paired group bootstrap percentile"
-    return Estimate(float(each.mean()), float(low), float(high), holdout.n, holdout.events, kind)
+    value = float(np.average(each, weights=holdout.weights))
+    kind = "paired bootstrap percentile" if groups is None else "paired group bootstrap percentile"
+    return Estimate(value, float(low), float(high), holdout.n, holdout.events, kind)
 
 
 def _on_classes(candidate: ReleaseCandidate, holdout: Holdout) -> tuple[Verdict, ...]:
@@ -214,6 +220,7 @@ def _on_classes(candidate: ReleaseCandidate, holdout: Holdout) -> tuple[Verdict,
         bundle.classes,
         least=spec.decisions.limits.minimum_events,
         subjects=holdout.subjects,
+        weights=holdout.weights,
         seed=spec.modelling.search.seed,
     )
 
@@ -272,7 +279,7 @@ def _sample_size(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
             n=people,
             events=with_event,
             n_parameters=candidate.training.results.sample_size.n_parameters,
-            auroc=auroc(y, train["risk"].to_numpy()).value,
+            auroc=mean_auroc(y, train["risk"].to_numpy(), case_weights(train, candidate.bundle.feature_columns)),
         )
     except InsufficientData as error:
         return Verdict(GATE, "development_sample_size", "insufficient", error.message, n=people)

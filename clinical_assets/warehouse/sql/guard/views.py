@@ -17,6 +17,7 @@ from clinical_assets.warehouse.store.sql_text import quoted
 _HIDDEN_ROLES = {
     "target": "its role is target: it is only known after the prediction",
     "outcome": "its role is outcome: it is only known after the prediction",
+    "weight": "its role is weight: it says how much a record counts, and new records have none",
     "ignored": "its role is ignored: the cohort's description keeps it out of features",
 }
 
