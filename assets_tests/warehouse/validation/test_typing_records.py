@@ -399,3 +399,36 @@ def test_invisible_characters_inside_a_value_stay() -> None:
 
 def test_numbers_between_invisible_characters_are_numbers() -> None:
     assert outcome(read(["\ufeff1.5", "2\u200b", "\u20613"], type="number"))[0][:2] == [1.5, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "cure"),
+    [
+        ("number", "1,234", "If the comma parts thousands"),
+        ("number", "7,2", "If the comma is a decimal mark"),
+        ("integer", "1.234", "If the point parts thousands"),
+        ("integer", "1.5", "Describe the column as a number"),
+        ("date", "39448", "It looks like a spreadsheet's day number"),
+        ("datetime", "45292.645833", "It looks like a spreadsheet's day number"),
+        ("date", "2024", "The date is partial"),
+    ],
+)
+def test_a_cure_that_would_make_a_wrong_value_pass_is_not_given(kind: str, value: str, cure: str) -> None:
+    typed = read([value], type=kind)
+    assert outcome(typed) == ([None], [value], 0)
+    assert pl.concat(typed.findings)["cure"][0].startswith(cure)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "meant"),
+    [
+        ("date", "20240102", dt.date(2024, 1, 2)),
+        ("datetime", "202401021530", dt.datetime(2024, 1, 2, 15, 30)),
+        ("datetime", "20240102153059", dt.datetime(2024, 1, 2, 15, 30, 59)),
+        ("datetime", "20240102153059+0100", dt.datetime(2024, 1, 2, 14, 30, 59)),
+    ],
+)
+def test_the_format_that_is_proposed_for_dates_of_dicom_and_hl7_reads_them(kind: str, value: str, meant: Any) -> None:
+    told = pl.concat(read([value], type=kind).findings)["cure"][0]
+    form = told.partition("such as ")[2].partition(",")[0]
+    assert outcome(read([value], type=kind, format=form, timezone="UTC")) == ([meant], [], 0)

@@ -291,6 +291,11 @@ def _cures(texts: pl.Series, column: Column) -> pl.Series:
     looks: list[tuple[str, str]] = []
     if column.type in ("integer", "number"):
         looks = [
+            (
+                r"^[-+]?\d{1,3},\d{3}$",
+                "If the comma parts thousands, write numbers without it at the source; only if it is a decimal mark, "
+                "set `csv: {decimal: ','}` for the table's source.",
+            ),
             (r"^[-+]?\d+,\d+$", "If the comma is a decimal mark, set `csv: {decimal: ','}` for the table's source."),
             (
                 "^[-+]?\\d{1,3}([.,'\u2019 \u00a0\u2009\u202f]\\d{3})+([.,]\\d+)?$",
@@ -302,6 +307,10 @@ def _cures(texts: pl.Series, column: Column) -> pl.Series:
         ]
         if column.type == "integer":
             looks.insert(0, (r"^[-+]?\d*\.\d+$", "Describe the column as a number, or correct the value."))
+            parted = (
+                "If the point parts thousands, write numbers without it at the source; only if it is a decimal mark, "
+            )
+            looks.insert(0, (r"^[-+]?\d{1,3}\.\d{3}$", f"{parted}describe the column as a number."))
     elif column.type in ("date", "datetime"):
         looks = [
             ("^infinity$", "No calendar has this time. If it stands for an open end, list infinity under `missing`.")
@@ -313,6 +322,14 @@ def _cures(texts: pl.Series, column: Column) -> pl.Series:
             )
     if column.type in ("date", "datetime") and column.format is None:
         looks += [
+            (
+                r"^[1-5]\d{4}(\.\d+)?$",
+                "It looks like a spreadsheet's day number: give the cells a date format there, and save it again.",
+            ),
+            (r"^(19|20)\d{6}$", "Give the column's `format`, such as %Y%m%d, or correct the value."),
+            (r"^(19|20)\d{10}$", "Give the column's `format`, such as %Y%m%d%H%M, or correct the value."),
+            (r"^(19|20)\d{12}$", "Give the column's `format`, such as %Y%m%d%H%M%S, or correct the value."),
+            (r"^(19|20)\d{12}[-+]\d{4}$", "Give the column's `format`, such as %Y%m%d%H%M%S%z, or correct the value."),
             (r"^\d{4}(-\d{2})?$", "The date is partial: complete it, or describe the column as a string."),
             (r"^\d{4}-\d{2}-\d{2}$", "No such day, or no time of day: correct it, or describe the column as a date."),
             (r"^\d{1,2}[./-]\d{1,2}[./-]\d{2,4}", "Give the column's `format`, such as %d.%m.%Y or %m/%d/%Y."),
