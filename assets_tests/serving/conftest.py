@@ -11,7 +11,6 @@ import httpx
 import pytest
 
 from assets_tests.worlds.ward.released import Releasable, second_release
-from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.serving.web.app import make_app
 from clinical_assets.workspace import Workspace
@@ -57,24 +56,3 @@ def client(service: PredictionService) -> Client:
             yield made
 
     return opened
-
-
-def record(**changes: Any) -> dict[str, Any]:
-    """A patient of the ward as a caller sends one."""
-    return {
-        "patient_id": "X00001",
-        "age_years": 54,
-        "sex": "f",
-        "region": "north",
-        "height_m": 1.7,
-        "marker_a": 1.0,
-        "marker_b": 0.2,
-        "frail": False,
-        "visits": [{"visit_number": 1}],
-        **changes,
-    }
-
-
-def path_of(what: str) -> str:
-    """The address of something of the ward."""
-    return f"/v1/cohorts/{COHORT}/{what}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from assets_tests.serving.conftest import record
 from assets_tests.serving.test_predictions import asked
+from assets_tests.worlds.ward.api_server import record
 from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.governance.privacy.erasure.erasure import erase

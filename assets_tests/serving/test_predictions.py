@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from assets_tests.serving.conftest import record
+from assets_tests.worlds.ward.api_server import record
 from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.served import Served, new_patients
 from assets_tests.worlds.ward.trained import COHORT

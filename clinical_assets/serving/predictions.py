@@ -113,12 +113,8 @@ class CohortPredictions:
             The answer cannot be logged, so there is none.
         """
         scored = await self._scoring.ask(request)
-        receipts = await self.append(self.entries(request, scored))
+        receipts = await self._logging.ask(self.entries(request, scored))
         return _answer(scored, receipts)
-
-    async def append(self, entries: Sequence[LogEntry]) -> list[LogReceipt]:
-        """Log entries together with those of concurrent requests; errors as `PredictionLog.append`."""
-        return await self._logging.ask(entries)
 
     def score(self, requests: Sequence[PredictionRequest]) -> list[_Scored | Exception]:
         """Check and score several requests by the same champion; a request's error is its own."""

@@ -1,26 +1,46 @@
-"""Running the application by uvicorn: which addresses are allowed, how it ends.
+"""Running the application by uvicorn: which addresses are allowed, how many processes there are, how they end.
 
-What belongs here: the process. What does not: the application (``web``).
+What belongs here: the processes. What does not: the application (``web``).
 """
 
 from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
+import multiprocessing
+import os
+import signal
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from starlette.types import ASGIApp
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.scratch_folder import scratch_folder, sweep_scratch_folders
+from clinical_assets.foundation.settings import Settings
+from clinical_assets.records.prediction_log.writer import PredictionLog
 from clinical_assets.serving.access.door import Door
+from clinical_assets.serving.access.key_door import LoginTerms
+from clinical_assets.serving.scoring.champions import cohorts_with_a_champion
 from clinical_assets.serving.service import PredictionService
+from clinical_assets.serving.statistics import SHARED_COUNTS
 from clinical_assets.serving.web.app import LOOPBACK, make_app
 from clinical_assets.serving.web.guards import MAX_BODY_BYTES
+from clinical_assets.warehouse.store.connections import spill_root
 from clinical_assets.workspace import Workspace
 
 #: Seconds in which requests that run may end when the server is asked to stop.
 GRACE_S = 20
-#: Requests that are looked at at the same time; more are answered with 503.
+#: Requests that a process looks at at the same time; more are answered with 503.
 CONCURRENT = 1000
 _KEEP_ALIVE_S = 30
+#: Seconds within which a process must say that it lives; loading models keeps it busy.
+_LIVES_WITHIN_S = 60
+_COUNTS = "api-counts-"
 
 
 class ServerError(ClinicalAssetsError):
@@ -34,7 +54,37 @@ def is_loopback(host: str) -> bool:
     return False
 
 
-def refuse_open_address(host: str, *, door: Door | None, protected: bool = False) -> None:
+@dataclass(frozen=True)
+class ApplicationMaker:
+    """Makes the application in the process that serves it; plain values, so that it can be handed to another one.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        The installation.
+    login : LoginTerms or None
+        Who may ask; None asks nobody.
+    hosts : frozenset of str
+        Names under which the server may be asked.
+    max_body : int
+        Most bytes of a body.
+    """
+
+    workspace: Workspace
+    login: LoginTerms | None
+    hosts: frozenset[str]
+    max_body: int
+
+    def __call__(self) -> ASGIApp:
+        """The application; a process that was begun for it ends with the one that began it."""
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        if (parent := multiprocessing.parent_process()) is not None:
+            threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
+        door = None if self.login is None else self.login.door(self.workspace.records)
+        return make_app(PredictionService(self.workspace), door=door, hosts=self.hosts, max_body=self.max_body)
+
+
+def refuse_open_address(host: str, *, door: Door | LoginTerms | None, protected: bool = False) -> None:
     """Refuse an address that others reach while nobody is asked who they are, or while anybody on the way reads along.
 
     Parameters
@@ -65,17 +115,36 @@ def refuse_open_address(host: str, *, door: Door | None, protected: bool = False
         )
 
 
+def refuse_a_log_without_end(workspace: Workspace) -> None:
+    """Heal the log of every cohort that has a champion, or refuse to begin: no answer could be given.
+
+    Raises
+    ------
+    ServerError
+        A last line is not what was written, or a torn one cannot be cut off; names the cohort, says why and the cure.
+    """
+    for cohort in cohorts_with_a_champion(workspace.settings):
+        log = PredictionLog(workspace.settings, cohort)
+        try:
+            log.probe()
+        except ClinicalAssetsError as error:
+            raise ServerError(f"{cohort} could not be answered for: {error.message}", cure=error.cure) from error
+        finally:
+            log.close()
+
+
 def serve(
     workspace: Workspace,
     *,
     host: str,
     port: int,
-    door: Door | None = None,
+    login: LoginTerms | None = None,
     names: Sequence[str] = (),
     max_body: int = MAX_BODY_BYTES,
     certificate: str | None = None,
     private_key: str | None = None,
     proxy: str | None = None,
+    workers: int = 1,
 ) -> None:
     """Serve until the process is told to end; what runs then is answered first.
 
@@ -85,8 +154,8 @@ def serve(
         The installation.
     host, port
         Address.
-    door : Door, optional
-        Tells who asks; None asks nobody, on loopback only.
+    login : LoginTerms, optional
+        Who may ask; None asks nobody, on loopback only.
     names : sequence of str
         Further names under which callers know the server.
     max_body : int
@@ -95,24 +164,32 @@ def serve(
         PEM files for TLS.
     proxy : str, optional
         Address of the proxy that has TLS; what it says of who asked is believed.
+    workers : int
+        Processes that answer at this address; one that dies is replaced.
 
     Raises
     ------
     ServerError
-        Others could reach it and nobody is asked who they are, or uvicorn is not installed.
+        Others could reach it and nobody is asked who they are, uvicorn is not installed, or a log cannot be gone on
+        with.
     """
-    refuse_open_address(host, door=door, protected=proxy is not None or certificate is not None)
+    refuse_open_address(host, door=login, protected=proxy is not None or certificate is not None)
     try:
         import uvicorn
     except ModuleNotFoundError as error:
         raise ServerError(
             f"{error.name} is not installed.", cure='Install it with: pip install "clinical-assets[serve]"'
         ) from None
-    app = make_app(PredictionService(workspace), door=door, hosts={*LOOPBACK, host, *names}, max_body=max_body)
-    uvicorn.run(
-        app,
+    refuse_a_log_without_end(workspace)
+    config = uvicorn.Config(
+        # Settings and descriptions alone: connections that this process opened stay here.
+        ApplicationMaker(
+            Workspace(workspace.settings, workspace.listed), login, frozenset({*LOOPBACK, host, *names}), max_body
+        ),
+        factory=True,
         host=host,
         port=port,
+        workers=workers,
         access_log=False,  # an address may hold what a caller put there by mistake
         server_header=False,
         date_header=True,
@@ -121,7 +198,33 @@ def serve(
         limit_concurrency=CONCURRENT,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
+        timeout_worker_healthcheck=_LIVES_WITHIN_S,
         ssl_certfile=certificate,
         ssl_keyfile=private_key,
-        log_level="warning",
+        # Of several processes it is said when one died and was replaced.
+        log_level="warning" if workers == 1 else "info",
     )
+    if workers > 1:
+        _serve_by_several(config, workspace.settings)
+        return
+    server = uvicorn.Server(config)
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise ServerError("The server did not begin.", cure="Read why in the lines that it logged, and mend that.")
+
+
+def _serve_by_several(config: Any, settings: Settings) -> None:
+    from uvicorn.supervisors import Multiprocess
+
+    root = spill_root(settings)
+    sweep_scratch_folders(root, prefix=_COUNTS)
+    with scratch_folder(root, prefix=_COUNTS) as folder:
+        # Processes find the folder by its variable, which must be there before they import what counts.
+        os.environ[SHARED_COUNTS] = str(folder)
+        Multiprocess(config, sockets=[config.bind_socket()]).run()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    parent.join()
+    signal.raise_signal(signal.SIGTERM)

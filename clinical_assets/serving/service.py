@@ -22,7 +22,6 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.signing.signatures import true_signatures
 from clinical_assets.modelling.trainings.card_files import CARD_MARKDOWN
 from clinical_assets.modelling.trainings.trainings import NoTraining
-from clinical_assets.records.prediction_log.lines import LogEntry
 from clinical_assets.records.prediction_log.verification import enter_head
 from clinical_assets.serving.follow_up import ActionsBody, FollowUp, OutcomesBody
 from clinical_assets.serving.predictions import CohortPredictions
@@ -142,20 +141,21 @@ class PredictionService:
     async def record(self, name: str, body: OutcomesBody | ActionsBody, *, request: str, key: str) -> tuple[int, int]:
         """Log outcomes or actions: how many were new, and how many known; errors as those of `FollowUp`."""
         service = self.cohort(name)
-        # One at a time, so that the same fact sent twice at once is recorded once.
+        # No more than one thread waits for its turn.
         async with service.one_at_a_time:
-            entries, known = await asyncio.to_thread(self._entries, service, body, request, key)
-            if entries:
-                await service.predictions.append(entries)
-        return len(entries), known
+            return await asyncio.to_thread(self._recorded, service, body, request, key)
 
     @staticmethod
-    def _entries(
-        service: CohortService, body: OutcomesBody | ActionsBody, request: str, key: str
-    ) -> tuple[list[LogEntry], int]:
-        if isinstance(body, OutcomesBody):
-            return service.follow_up.outcomes(body, request=request, key=key)
-        return service.follow_up.actions(body, request=request, key=key)
+    def _recorded(service: CohortService, body: OutcomesBody | ActionsBody, request: str, key: str) -> tuple[int, int]:
+        # One process at a time, so that the same fact sent twice at once is recorded once.
+        with service.predictions.log.turn():
+            if isinstance(body, OutcomesBody):
+                entries, known = service.follow_up.outcomes(body, request=request, key=key)
+            else:
+                entries, known = service.follow_up.actions(body, request=request, key=key)
+            if entries:
+                service.predictions.log.append(entries)
+        return len(entries), known
 
     def problems(self) -> Mapping[str, str]:
         """Cohorts that cannot answer now, and why: no verified champion, or no log. Asks the disk; takes a lock."""

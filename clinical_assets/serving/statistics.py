@@ -1,10 +1,13 @@
 """Counts of a running server, for ``/metrics`` and ``.../stats``: answers by tier, mean risk, latency.
 
-What belongs here: counting in memory, since the process began. What does not: what must outlive it (the log).
+What belongs here: counting since the server began. What does not: what must outlive it (the log). Of several processes
+``/metrics`` has the sum, as prometheus_client makes it of files in a folder that a variable names; ``.../stats`` is of
+the process that answers.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass, field
@@ -13,10 +16,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client.exposition import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from clinical_assets.records.clock import utc_now
 from clinical_assets.serving.predictions import LoggedAnswer
 
+#: Folder in which the processes of one server keep their counts; prometheus_client reads it when it is imported.
+SHARED_COUNTS = "PROMETHEUS_MULTIPROC_DIR"
 #: Latest answers from which the quantiles of the latency are taken.
 _LATENCIES = 10_000
 _BUCKETS = (0.002, 0.004, 0.008, 0.015, 0.03, 0.06, 0.125, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -80,7 +86,11 @@ class ServingStatistics:
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self.registry)
+        if SHARED_COUNTS not in os.environ:
+            return generate_latest(self.registry)
+        everybody = CollectorRegistry()
+        MultiProcessCollector(everybody)  # type: ignore[no-untyped-call]
+        return generate_latest(everybody)
 
 
 def _plain(digest: str, tally: _Tally) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from clinical_assets.foundation.settings import DATA, Settings
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.ledger import Ledger
 from clinical_assets.records.prediction_log.lines import LogDamaged, LogEntry
-from clinical_assets.records.prediction_log.segments import find_lines, read_line, read_log, segments
+from clinical_assets.records.prediction_log.segments import find_lines, read_line, read_log, segment_path, segments
 from clinical_assets.records.prediction_log.verification import enter_head, verify_log
 from clinical_assets.records.prediction_log.writer import LogUnavailable, PredictionLog
 
@@ -107,6 +107,35 @@ def test_a_half_written_last_line_is_cut_off_and_noted(log: PredictionLog, setti
     assert [line.kind for line in lines] == ["prediction"] * 3 + ["repair", "prediction"]
     assert lines[3].content == {"bytes_cut_off": 15}
     assert receipt.seq == 5
+    assert report(settings) is None
+
+
+def test_a_segment_whose_first_line_is_half_written_is_cut_off_and_the_chain_goes_on(
+    log: PredictionLog, settings: Settings
+) -> None:
+    filled(log, 9)
+    segment_path(log.folder, 10).write_bytes(b'{"content":{"ri')
+    (receipt,) = PredictionLog(settings, COHORT).append([entry(9)])
+    lines = list(read_log(settings, COHORT))
+    assert [line.kind for line in lines[9:]] == ["repair", "prediction"]
+    assert (lines[9].content, receipt.seq) == ({"bytes_cut_off": 15}, 11)
+    assert report(settings) is None
+
+
+def test_what_another_process_added_or_left_half_written_is_read_on_from_the_last_own_line(settings: Settings) -> None:
+    log, other = (PredictionLog(settings, COHORT) for _ in range(2))
+    log.append([entry(1)])
+    other.append([entry(2), entry(3)])
+    (path,) = segments(log.folder)
+    with path.open("ab") as file:
+        file.write(b'{"content":')
+    before = path.read_bytes()
+    # The beginning is not read again: a log that grows to its full size must not make every answer slower.
+    path.write_bytes(b"#" + before[1:])
+    assert log.append([entry(4)])[0].seq == 5
+    path.write_bytes(before[:1] + path.read_bytes()[1:])
+    assert [line.kind for line in read_log(settings, COHORT)] == ["prediction"] * 3 + ["repair", "prediction"]
+    assert other.append([entry(5)])[0].seq == 6
     assert report(settings) is None
 
 

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from jwt.algorithms import RSAAlgorithm
 from typer.testing import CliRunner
 
-from assets_tests.serving.conftest import Client, path_of, record
+from assets_tests.serving.conftest import Client
+from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.cli import context
 from clinical_assets.cli.main import app

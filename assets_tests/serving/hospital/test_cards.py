@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from assets_tests.serving.conftest import Client, path_of
+from assets_tests.serving.conftest import Client
 from assets_tests.serving.hospital.sent import Limited, bundle, condition, encounter, observation, patient
 from assets_tests.serving.web.test_app import problem, run
+from assets_tests.worlds.ward.api_server import path_of
 from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.records.prediction_log.segments import read_log

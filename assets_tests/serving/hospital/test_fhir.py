@@ -10,9 +10,10 @@ import pytest
 from fhirpathpy import evaluate as fhirpath
 from fhirpathpy.models import models
 
-from assets_tests.serving.conftest import Client, path_of, record
+from assets_tests.serving.conftest import Client
 from assets_tests.serving.hospital.sent import NOW, Limited, bundle, condition, encounter, observation, patient, usual
 from assets_tests.serving.web.test_app import run
+from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.records.prediction_log.segments import read_log

@@ -9,7 +9,8 @@ import httpx
 import polars as pl
 import pytest
 
-from assets_tests.serving.conftest import Client, path_of, record
+from assets_tests.serving.conftest import Client
+from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.released import Releasable, flip_a_byte
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.governance.promotion import promotion

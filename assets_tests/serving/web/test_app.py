@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from assets_tests.serving.conftest import Client, path_of, record
+from assets_tests.serving.conftest import Client
+from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.records.prediction_log.segments import read_log

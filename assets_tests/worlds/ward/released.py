@@ -261,11 +261,16 @@ def flip_a_byte(path: Path) -> None:
     path.write_bytes(content)
 
 
-def served_twice(folder: Path) -> Releasable:
-    """Two models promoted one after another, made anew in a folder."""
+def made_again(folder: Path) -> Releasable:
+    """What `second_release` gives, made anew in a folder."""
     _make_first(folder / "first")
     _make_second(Releasable(opened(folder / "first")), folder / "second")
-    made = Releasable(opened(folder / "second"))
+    return Releasable(opened(folder / "second"))
+
+
+def served_twice(folder: Path) -> Releasable:
+    """Two models promoted one after another, made anew in a folder."""
+    made = made_again(folder)
     made.approve()
     made.promote()
     return made

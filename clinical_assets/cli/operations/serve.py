@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -31,15 +30,15 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(help="PEM file for TLS.", exists=True, dir_okay=False)] = None,
     private_key: Annotated[Path | None, typer.Option(help="Its key.", exists=True, dir_okay=False)] = None,
     behind_proxy: Annotated[str | None, typer.Option(help="Address of the proxy that has TLS.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that answer; one for each core is enough.", min=1)] = 1,
 ) -> None:
     """Serve predictions over HTTP until Ctrl-C: champions answer, and every answer is on disk before it leaves.
 
     Champions are verified as for a batch, and swapped on promotion and rollback; see docs/serving.md.
     """
     from clinical_assets.serving import server
-    from clinical_assets.serving.access.key_door import KeyDoor
-    from clinical_assets.serving.access.rates import Rates
-    from clinical_assets.serving.access.tokens import Issuer, TokenReader
+    from clinical_assets.serving.access.key_door import LoginTerms
+    from clinical_assets.serving.access.tokens import Issuer
 
     if set(login or ()) - {"keys", "tokens"}:
         raise typer.BadParameter("--login is `keys` or `tokens`")
@@ -47,22 +46,23 @@ def serve(
     if "tokens" in (login or ()):
         if issuer is None or audience is None or jwks is None:
             raise typer.BadParameter("--login tokens needs --issuer, --audience and --jwks")
-        tokens = TokenReader(Issuer(issuer, audience, jwks, rights_claim, cohorts_claim))
+        tokens = Issuer(issuer, audience, jwks, rights_claim, cohorts_claim)
     if (certificate is None) != (private_key is None):
         raise typer.BadParameter("--certificate and --private-key belong together")
-    records = context.workspace().records
-    door = KeyDoor(records, keys="keys" in login, tokens=tokens, rates=Rates(rate)) if login else None
-    server.refuse_open_address(host, door=door, protected=certificate is not None or behind_proxy is not None)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    terms = LoginTerms(keys="keys" in login, issuer=tokens, rate=rate) if login else None
+    server.refuse_open_address(host, door=terms, protected=certificate is not None or behind_proxy is not None)
+    if terms is not None:
+        terms.door(context.workspace().records)  # what cannot be read is refused before a process begins
     scheme = "http" if certificate is None else "https"
     err.print(f"Predictions at {scheme}://{host}:{port}/v1/cohorts, until Ctrl-C.", markup=False)
     server.serve(
         context.workspace(),
         host=host,
         port=port,
-        door=door,
+        login=terms,
         names=tuple(name or ()),
         certificate=None if certificate is None else str(certificate),
         private_key=None if private_key is None else str(private_key),
         proxy=behind_proxy,
+        workers=workers,
     )

@@ -43,13 +43,13 @@ def segments(folder: Path) -> list[Path]:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, name: str = ".lock") -> Iterator[None]:
     """Alone among all processes of this machine that write or erase; held for one flush, so nobody waits long.
 
     The operating system's own lock, not ``foundation.locks``: it is taken for every answer and costs microseconds.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
+    descriptor = os.open(folder / name, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, PRIVATE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

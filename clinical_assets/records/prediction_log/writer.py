@@ -106,16 +106,29 @@ class PredictionLog:
             self._forget()
 
     @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Alone in finding out from the log what is to be added, among threads and processes; errors as `append`.
+
+        Lines that need no such look, answers, are added meanwhile.
+        """
+        with self._written(), locked(self.folder, name=".turn"):
+            yield
+
+    @contextlib.contextmanager
     def _at_its_end(self) -> Iterator[None]:
         """Alone, with the last line known; whatever fails, the next use looks for the end of the log again."""
+        with self._written(), self._mutex, locked(self.folder):
+            try:
+                self._find_end()
+                yield
+            except BaseException:
+                self._forget()
+                raise
+
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
         try:
-            with self._mutex, locked(self.folder):
-                try:
-                    self._find_end()
-                    yield
-                except BaseException:
-                    self._forget()
-                    raise
+            yield
         except OSError as error:
             raise LogUnavailable(
                 f"The prediction log of {self.cohort} cannot be written: {error.strerror or type(error).__name__}.",
@@ -153,50 +166,62 @@ class PredictionLog:
         self._file, self._path, self._size = descriptor, path, os.fstat(descriptor).st_size
 
     def _find_end(self) -> None:
-        """Open the last segment and know its last line, unless both are as this process left them."""
-        if self._path is not None and self._file is not None and self._is_as_left():
-            return
-        self._forget()
-        paths = segments(self.folder)
-        # A segment that was begun, and its process killed before the first line, holds nothing.
-        while len(paths) > 1 and not paths[-1].stat().st_size:
-            paths.pop().unlink()
-        if not paths:
+        """Know the last line there is: what others wrote since is read on from where this process stopped."""
+        cut = 0 if self._is_as_left() else self._open_last()
+        torn = self._read_on()
+        if segment_path(self.folder, self._seq + 1).exists():
+            # Others filled this segment and began another one.
+            cut = self._open_last()
+            torn = self._read_on()
+        if cut or torn:
+            # Nobody was answered on a line without an end; it is cut off, and the log says so.
+            assert self._file is not None
+            os.ftruncate(self._file, self._size)
+            self._add([LogEntry(REPAIR, _NO_KEY, _NO_KEY, None, {"bytes_cut_off": cut + torn})])
+
+    def _read_on(self) -> int:
+        """Know the last whole line behind those that are known; bytes of a line without an end behind it."""
+        if self._file is None or self._path is None:
             self._seq, self._hash = 0, GENESIS
-            return
-        path = paths[-1]
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
-        self._path, self._size = path, os.fstat(self._file).st_size
-        content = path.read_bytes()
+            return 0
+        content = os.pread(self._file, os.fstat(self._file).st_size - self._size, self._size)
         whole = content[: content.rfind(b"\n") + 1]
         lines = whole.splitlines(keepends=True)
         if lines:
-            last = self._codec.read(lines[-1], where=f"{path}, line {len(lines)}")
-            if last.seq != first_line_of(path) + len(lines) - 1:
+            number = self._seq + len(lines)
+            last = self._codec.read(lines[-1], where=f"{self._path}, line {number + 1 - first_line_of(self._path)}")
+            if last.seq != number:
                 raise LogDamaged(
-                    f"{path} holds {len(lines)} lines and ends with number {last.seq}.",
+                    f"{self._path} ends with number {last.seq} where number {number} belongs.",
                     cure="Restore it from a backup, and find out who changed it.",
                 )
-            self._seq, self._hash = last.seq, last.hash
-        elif len(paths) == 1:
-            self._seq, self._hash = 0, GENESIS
-        if len(whole) != len(content):
-            # Nobody was answered on a line without an end; it is cut off, and the log says so.
-            os.ftruncate(self._file, len(whole))
-            self._size = len(whole)
-            cut = len(content) - len(whole)
-            self._add([LogEntry(REPAIR, _NO_KEY, _NO_KEY, None, {"bytes_cut_off": cut})])
+            self._seq, self._hash, self._size = last.seq, last.hash, self._size + len(whole)
+        return len(content) - len(whole)
+
+    def _open_last(self) -> int:
+        """Open the last segment that holds a line, as if nothing of it was read; bytes of lines cut off behind it."""
+        self._forget()
+        paths, cut = segments(self.folder), 0
+        # A segment that was begun, and its process killed before the first line was whole, holds nothing.
+        while len(paths) > 1 and b"\n" not in (content := paths[-1].read_bytes()):
+            cut += len(content)
+            paths.pop().unlink()
+        if not paths:
+            return cut
+        self._file = os.open(paths[-1], os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+        self._path, self._size = paths[-1], 0
+        self._seq, self._hash = first_line_of(paths[-1]) - 1, GENESIS
+        return cut
 
     def _is_as_left(self) -> bool:
-        assert self._file is not None
-        assert self._path is not None
+        """Whether the open file still is that of its name, and nothing of what this process knows was taken off."""
+        if self._file is None or self._path is None:
+            return False
         try:
             found = self._path.stat()
         except FileNotFoundError:
             return False
-        own = os.fstat(self._file)
-        follows = segment_path(self.folder, self._seq + 1)
-        return (found.st_ino, found.st_size) == (own.st_ino, self._size) and not follows.exists()
+        return found.st_ino == os.fstat(self._file).st_ino and found.st_size >= self._size
 
     def _forget(self) -> None:
         if self._file is not None:

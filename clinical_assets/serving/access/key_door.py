@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
@@ -20,8 +21,8 @@ from clinical_assets.records.ledger.ledger import Ledger
 from clinical_assets.serving.access.callers import AccessRefused, Caller
 from clinical_assets.serving.access.journal import AccessJournal
 from clinical_assets.serving.access.key_store import PREFIX, ApiKey, hash_of, list_keys, newest_entry
-from clinical_assets.serving.access.rates import Rates, TooManyRequests
-from clinical_assets.serving.access.tokens import TokenReader
+from clinical_assets.serving.access.rates import RATE, Rates, TooManyRequests
+from clinical_assets.serving.access.tokens import Issuer, TokenReader
 
 #: Seconds after which keys are read again, and for which known keys stay valid while the records do not answer.
 READ_S, STALE_S = 2.0, 300.0
@@ -146,6 +147,36 @@ class KeyDoor:
                     raise KeysUnavailable("Keys cannot be read now.", cure="Ask again later.") from error
                 _log.warning("Keys cannot be read now; those that are known go on: %s", error.message)
             return self._keys
+
+
+@dataclass(frozen=True)
+class LoginTerms:
+    """What a server asks callers for: plain values, of which every process makes a door of its own.
+
+    Attributes
+    ----------
+    keys : bool
+        Whether keys are accepted.
+    issuer : Issuer or None
+        Whose tokens are accepted.
+    rate : str
+        Requests of one caller, counted per process.
+    """
+
+    keys: bool
+    issuer: Issuer | None = None
+    rate: str = RATE
+
+    def door(self, records: RecordsDatabase) -> KeyDoor:
+        """A door that asks for it.
+
+        Raises
+        ------
+        BadRate
+            The rate cannot be read.
+        """
+        tokens = None if self.issuer is None else TokenReader(self.issuer)
+        return KeyDoor(records, keys=self.keys, tokens=tokens, rates=Rates(self.rate))
 
 
 def _matching(keys: Mapping[str, ApiKey], shown: str) -> Caller:

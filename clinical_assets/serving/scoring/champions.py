@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.settings import Settings
 from clinical_assets.governance.promotion import promotion
 from clinical_assets.governance.verdicts.verdict_store import latest_verdicts
 from clinical_assets.modelling.bundle.bundle import Bundle
@@ -33,6 +34,11 @@ _log = logging.getLogger(__name__)
 
 class NotServed(ClinicalAssetsError):
     """A cohort that cannot answer now."""
+
+
+def cohorts_with_a_champion(settings: Settings) -> tuple[str, ...]:
+    """Cohorts of which a pointer names a champion, verified or not."""
+    return tuple(sorted(path.parent.name for path in settings.serving.glob(f"*/{champion_pointer.POINTER}")))
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,7 @@ class ChampionKeeper:
 
     def cohorts(self) -> tuple[str, ...]:
         """Cohorts that have, or had, a champion here."""
-        found = {path.parent.name for path in self.workspace.settings.serving.glob(f"*/{champion_pointer.POINTER}")}
-        return tuple(sorted(found | set(self._states)))
+        return tuple(sorted({*cohorts_with_a_champion(self.workspace.settings), *self._states}))
 
     def problems(self) -> Mapping[str, str]:
         """Cohorts that cannot answer, and why."""
