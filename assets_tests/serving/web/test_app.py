@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import html
 import json
+import re
 import shutil
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -189,6 +193,33 @@ def test_the_document_describes_the_cohort_that_answers(client: Client) -> None:
     assert {each["cohort"]: each["ready"] for each in cohorts["cohorts"]}[COHORT] is True
     assert (health["status"], ready["ready"], root["openapi"]) == ("alive", True, "/openapi.json")
     assert model["signatures"][0]["printed_name"] == "Bob Brook"
+
+
+def test_the_page_of_the_document_names_everything_and_a_browser_loads_nothing_for_it(client: Client) -> None:
+    async def calls(http: httpx.AsyncClient) -> list[httpx.Response]:
+        return [await http.get(each) for each in ("/docs", "/openapi.json")]
+
+    page, document = run(client, calls)
+    assert page.headers["content-type"].startswith("text/html")
+    policy = page.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "frame-ancestors 'none'" in policy
+    style = page.text.split("<style>")[1].split("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in policy
+    told = document.json()
+    for path, item in told["paths"].items():
+        for method in item:
+            assert f"<code>{method.upper()} {path}</code>" in page.text
+    anchors = re.findall(r' id="([^"]+)"', page.text)
+    assert len(anchors) == len(set(anchors))
+    links = set(re.findall(r'(?:href|src)="([^"]+)"', page.text))
+    assert links <= {"/openapi.json", *(f"#{each}" for each in anchors)}
+    assert {f"#{name}" for name in (f"{COHORT}_predict", f"{COHORT}_record", "PredictionsAnswer")} <= links
+    assert "<script" not in page.text
+    # What is shown as an example is accepted.
+    shown = html.unescape(page.text.split(f"<code>POST {path_of('predict')}</code>")[1].split("<pre><code>")[1])
+    assert posted(client, "predict", json.loads(shown.split("</code>")[0])).status_code == 200
 
 
 def test_counts_are_those_of_the_answers(client: Client) -> None:

@@ -10,17 +10,20 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Collection
 from importlib import metadata
+from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from clinical_assets.reporting.pages import content_security_policy, render_page
 from clinical_assets.serving.access.door import Door, OpenDoor
 from clinical_assets.serving.hospital.assessments import Assessments
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.serving.statistics import ServingStatistics
 from clinical_assets.serving.web import hospital_routes, problems, routes
+from clinical_assets.serving.web.docs_page import api_page
 from clinical_assets.serving.web.guards import MAX_BODY_BYTES, Guards
 from clinical_assets.serving.web.openapi import openapi_document
 
@@ -75,6 +78,7 @@ def make_app(
             "cohorts": "/v1/cohorts",
             "cds_services": "/cds-services",
             "openapi": "/openapi.json",
+            "docs": "/docs",
             "health": "/health",
             "ready": "/ready",
         }
@@ -94,11 +98,18 @@ def make_app(
     async def metrics() -> Response:
         return PlainTextResponse(service.statistics.text())
 
+    def described(request: Request) -> dict[str, Any]:
+        secured = not isinstance(request.app.state.door, OpenDoor)
+        return openapi_document(service, version=version, secured=secured)
+
     @app.get("/openapi.json")
     async def openapi(request: Request) -> Response:
-        secured = not isinstance(request.app.state.door, OpenDoor)
-        content = openapi_document(service, version=version, secured=secured)
-        return Response(to_json(content), media_type="application/json")
+        return Response(to_json(described(request)), media_type="application/json")
+
+    @app.get("/docs")
+    async def docs(request: Request) -> Response:
+        headers = {"content-security-policy": f"{content_security_policy()}; frame-ancestors 'none'"}
+        return HTMLResponse(render_page(api_page(described(request))), headers=headers)
 
     return Guards(_Counted(app, service.statistics), hosts=hosts, max_body=max_body)
 

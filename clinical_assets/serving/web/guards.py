@@ -17,11 +17,11 @@ from clinical_assets.serving.web.problems import Problem, problem_response
 MAX_BODY_BYTES = 2 * 1024**2
 #: Seconds in which the body of a request must have come.
 BODY_PATIENCE_S = 10.0
+_POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
     (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
@@ -64,9 +64,12 @@ class Guards:
 
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(b"x-request-id", request_id.encode("ascii")), *_HEADERS]
+                given = list(message.get("headers", ()))
+                # A page brings its own policy, which allows its stylesheet by digest.
+                policies = [pair for pair in given if pair[0].lower() == _POLICY[0]] or [_POLICY]
+                own = [(b"x-request-id", request_id.encode("ascii")), *_HEADERS, *policies]
                 names = {name for name, _ in own}
-                others = [pair for pair in message.get("headers", ()) if pair[0].lower() not in names]
+                others = [pair for pair in given if pair[0].lower() not in names]
                 message = {**message, "headers": [*others, *own]}
             await send(message)
 

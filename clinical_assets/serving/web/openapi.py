@@ -63,6 +63,7 @@ def openapi_document(service: PredictionService, *, version: str, secured: bool)
         "/health": {"get": _read("Whether the process lives")},
         "/ready": {"get": _read("Whether every cohort can answer", more={503: "A cohort cannot answer; says why."})},
         "/metrics": {"get": _read("Counts for Prometheus", media="text/plain")},
+        "/docs": {"get": _read("This document as a page", media="text/html")},
         "/v1/cohorts": {"get": _read("Cohorts, and which of them can answer", problems=(401, 429))},
         "/cds-services": {"get": _read("Cohorts as CDS services (CDS Hooks 2.0)", problems=(401, 429))},
     }
