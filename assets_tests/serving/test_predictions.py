@@ -113,6 +113,25 @@ def test_warnings_tell_of_what_training_did_not_see_and_of_what_was_missing(serv
     }
 
 
+def test_a_record_that_lacks_more_than_training_rows_did_carries_a_warning_in_words(service: PredictionService) -> None:
+    bundle = service.keeper.current(COHORT).bundle
+    assert bundle.description.reference is not None
+    usual = bundle.description.reference.usually_missing()
+    empty, full = {"patient_id": "X9", "visits": [{"visit_number": 1}]}, record()
+    (result,) = service.cohort(COHORT).predictions.score([asked([empty, full])])
+    assert not isinstance(result, Exception)
+    little, much = result.scores
+    lacking = [name for name, value in little.features.items() if value is None]
+    assert len(lacking) > usual >= sum(value is None for value in much.features.values())
+    first = little.warnings[0]
+    assert first.code == "mostly_missing"
+    assert first.detail.startswith(
+        f"{len(lacking)} of {len(little.features)} values that the model reads are not known"
+    )
+    assert "A marker" in first.detail
+    assert "mostly_missing" not in {each.code for each in much.warnings}
+
+
 def test_everything_wrong_is_found_at_once_and_in_its_own_request(service: PredictionService) -> None:
     wrong = [record(patient_id="secret-7", age_years=300, sex="q"), record(patient_id="secret-7", visits=[{}, {}])]
     first, second = service.cohort(COHORT).predictions.score([asked(wrong), asked([record()])])

@@ -14,7 +14,7 @@ import pytest
 from clinical_assets.foundation.canonical import hex_of, readable_json
 from clinical_assets.foundation.stored_format import BadDocument
 from clinical_assets.modelling.bundle.bundle import Bundle
-from clinical_assets.modelling.bundle.bundle_description import BundleDescription, BundleManifest
+from clinical_assets.modelling.bundle.bundle_description import BundleDescription, BundleManifest, StoredReference
 
 STATE = Path(__file__).parents[2] / "upgrade" / "state_v1.tar.xz"
 
@@ -98,3 +98,13 @@ def test_a_reader_of_descriptions_loads_no_numerics() -> None:
         "assert not {'numpy', 'polars', 'duckdb', 'onnx', 'sklearn'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
+
+
+def test_without_a_count_of_its_rows_a_bundle_takes_the_features_that_one_row_in_a_hundred_lacks() -> None:
+    def feature(missing: float) -> dict[str, object]:
+        return {"missing_share": missing, "median": 1.0, "mean": 1.0, "sd": 0.0, "quantiles": [1.0, 1.0]}
+
+    features = {name: feature(share) for name, share in (("a", 0.0), ("b", 0.005), ("c", 0.02), ("d", 0.7))}
+    old = {"n": 9, "shares": [0, 1], "features": features}
+    assert StoredReference.of(old, where="a bundle").usually_missing() == 2
+    assert StoredReference.of({**old, "missing_per_row": 3}, where="a bundle").usually_missing() == 3

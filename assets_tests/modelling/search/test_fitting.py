@@ -118,6 +118,14 @@ def test_the_reference_describes_known_values_and_counts_the_missing() -> None:
     assert reference["features"]["b"]["median"] is None
 
 
+@pytest.mark.parametrize(("full", "most"), [(199, 1), (98, 3)])
+def test_the_reference_counts_what_all_but_one_in_a_hundred_rows_lacked_at_most(full: int, most: int) -> None:
+    X = np.zeros((full + 1 if full == 199 else full + 2, 4))
+    X[:, 0] = np.nan  # every row lacks one
+    X[full:, :3] = np.nan
+    assert reference_of(X, ("a", "b", "c", "d"))["missing_per_row"] == most
+
+
 def test_too_few_rows_for_the_inner_folds_are_refused() -> None:
     data = as_input(made_up(200))
     few = data.rows(np.arange(200) < 6)

@@ -18,6 +18,8 @@ from clinical_assets.foundation.stored_format import StoredDocument
 DESCRIPTION, MANIFEST = "bundle.json", "manifest.json"
 LIGHTGBM, XGBOOST, LINEAR, BAYES, PATHS = "lightgbm", "xgboost", "linear", "naive_bayes", "paths"
 
+_SELDOM = 0.01
+
 RecalibrationKind = Literal["intercept", "intercept_and_slope"]
 
 
@@ -108,11 +110,34 @@ class FeatureReference(StoredDocument):
 
 
 class StoredReference(StoredDocument):
-    """What training rows looked like: their number, the shares of the quantiles, and each feature."""
+    """What training rows looked like.
+
+    Attributes
+    ----------
+    n : int
+        Their number.
+    shares : tuple of float
+        At which each feature has its quantiles.
+    features : dict
+        Name to what was known of it.
+    missing_per_row : int or None
+        Features that all but one in a hundred of them lacked at most; None in bundles made before it was kept.
+    """
 
     n: int
     shares: tuple[float, ...]
     features: dict[str, FeatureReference]
+    missing_per_row: int | None = None
+
+    def usually_missing(self) -> int:
+        """Features that all but one in a hundred training rows lacked at most.
+
+        Where the bundle does not say it: those that one row in a hundred lacked, as many as one row would lack if
+        whoever lacks a feature lacks those that are missing more often, too.
+        """
+        if self.missing_per_row is not None:
+            return self.missing_per_row
+        return sum(each.missing_share > _SELDOM for each in self.features.values())
 
 
 class LinearExplanation(StoredDocument):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FittedModel", "Recalibration", "fit_final", "reference_of"]
 
+_USUAL_ROWS = 0.99
 _SHARES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 
 
@@ -50,7 +51,8 @@ class FittedModel:
         Raw probabilities are kept this far from 0 and 1 before their log-odds are taken.
     reference : dict
         Per feature what training rows looked like: `median`, `mean`, `sd`, `missing_share`, `quantiles`
-        (at `shares`); None where a feature had no value.
+        (at `shares`); None where a feature had no value. `missing_per_row`: features that all but one in a hundred
+        rows lacked at most.
     """
 
     name: str
@@ -131,7 +133,7 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
 
 
 def reference_of(X: FloatArray, columns: tuple[str, ...]) -> dict[str, Any]:
-    """What each column of X (n, p) looked like, as plain values."""
+    """What each column of X (n, p) looked like, and how many of them its rows lacked, as plain values."""
     features: dict[str, Any] = {}
     for name, column in zip(columns, X.T, strict=True):
         known = column[~np.isnan(column)]
@@ -145,4 +147,6 @@ def reference_of(X: FloatArray, columns: tuple[str, ...]) -> dict[str, Any]:
             "sd": float(known.std()),
             "quantiles": [float(value) for value in np.quantile(known, _SHARES)],
         }
-    return {"n": int(X.shape[0]), "shares": list(_SHARES), "features": features}
+    # A number that at least so many rows do not exceed, so a whole one.
+    lacked = np.quantile(np.isnan(X).sum(axis=1), _USUAL_ROWS, method="inverted_cdf")
+    return {"n": int(X.shape[0]), "shares": list(_SHARES), "features": features, "missing_per_row": int(lacked)}

@@ -52,7 +52,8 @@ class RecordWarning:
     Attributes
     ----------
     code : str
-        ``made_missing``, ``implausible``, ``outside_training_range``, ``missing_value``, ``group_not_judged``.
+        ``made_missing``, ``implausible``, ``mostly_missing``, ``outside_training_range``, ``missing_value``,
+        ``group_not_judged``.
     field : str
         Column or feature.
     detail : str

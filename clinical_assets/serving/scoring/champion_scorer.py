@@ -145,7 +145,7 @@ class ChampionScorer:
     def _warnings(self, features: Mapping[str, float | None], groups: Mapping[str, str | None]) -> list[RecordWarning]:
         reference = self.bundle.description.reference
         known: Mapping[str, FeatureReference] = reference.features if reference is not None else {}
-        found = []
+        found = self._mostly_missing(features)
         for name, value in features.items():
             label = self._labels[name].text
             if value is None:
@@ -162,6 +162,19 @@ class ChampionScorer:
                 words = f"{name}: too few such patients to judge how well the model does for them."
                 found.append(RecordWarning("group_not_judged", name, words))
         return found
+
+    def _mostly_missing(self, features: Mapping[str, float | None]) -> list[RecordWarning]:
+        """A record that lacks more than training rows did: its risk is about what is not known, not about a person."""
+        reference = self.bundle.description.reference
+        lacking = [self._labels[name].text for name, value in features.items() if value is None]
+        if reference is None or len(lacking) <= reference.usually_missing():
+            return []
+        words = (
+            f"{len(lacking)} of {len(features)} values that the model reads are not known ({', '.join(lacking)}). "
+            f"All but one in a hundred training rows lacked {reference.usually_missing()} at most: the risk says "
+            "little about this person. Ask again with more values before it is used."
+        )
+        return [RecordWarning("mostly_missing", "record", words)]
 
 
 def _finite(value: float | None) -> float | None:
