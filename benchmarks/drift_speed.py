@@ -68,8 +68,8 @@ def column(i: int, n: int, rng: np.random.Generator, *, shift: float) -> pa.Arra
 
 def fill(folder: Path, rows: int) -> None:
     """Put the rows where training and scoring put them."""
-    from clinical_assets.modelling.bundle.batch_scoring import FEATURES, SCORED
     from clinical_assets.modelling.trainings.reference import SCHEMA, relation_of
+    from clinical_assets.warehouse.outcomes.received_tables import FEATURES, SCORED
 
     facts = f"file_row_number AS patient_id, '{BATCH}' AS batch, '{DIGEST}' AS bundle_digest"
     with open_warehouse(folder, MEMORY).writer() as connection:

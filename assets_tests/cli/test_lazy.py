@@ -11,14 +11,19 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from clinical_assets.cli.data import cohorts
+from clinical_assets.cli.lazy import CommandEntry
 from clinical_assets.cli.main import COMMANDS, app
 from clinical_assets.cli.operations.materialize import JOB_NAMES
 from clinical_assets.defs.automation.jobs import JOBS
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_the_list_shows_the_first_line_of_the_commands_own_words(name: str) -> None:
-    entry = COMMANDS[name]
+@pytest.mark.parametrize(
+    ("name", "entry"),
+    [*COMMANDS.items(), *cohorts.COMMANDS.items()],
+    ids=[*COMMANDS, *(f"cohorts {name}" for name in cohorts.COMMANDS)],
+)
+def test_the_list_shows_the_first_line_of_the_commands_own_words(name: str, entry: CommandEntry) -> None:
     command = entry.load(name)
     module, _, attribute = entry.target.partition(":")
     found = getattr(sys.modules[module], attribute)

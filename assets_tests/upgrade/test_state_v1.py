@@ -34,7 +34,7 @@ from clinical_assets.pathways.results.expression_store import (
     read_kept_gene_sets,
     read_kept_scores,
 )
-from clinical_assets.pathways.results.study_store import ABLATION, STUDY, read_kept
+from clinical_assets.pathways.results.kept_results import ABLATION, STUDY, read_kept
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.canonical import canonical
 from clinical_assets.records.ledger.facts.actions import FACTS

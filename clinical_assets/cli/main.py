@@ -60,7 +60,7 @@ COMMANDS = {
         "Write the release dossier of the newest model, and print its place and the digest that is signed.",
     ),
     "review": CommandEntry(
-        f"{_CLI}.release.approvals:review",
+        f"{_CLI}.release.review:review",
         "What would be signed: dossier, gates, signatures, and what still stands against a release.",
     ),
     "approve": CommandEntry(

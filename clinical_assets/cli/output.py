@@ -175,6 +175,11 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def seconds(moment: str) -> str:
+    """A stored time, ISO 8601, as far as its seconds."""
+    return moment[:19].replace("T", " ")
+
+
 def percent(share: float | None) -> str | None:
     """A share from 0 to 1 as a percentage with one decimal."""
     return None if share is None else f"{share:.1%}"

@@ -11,11 +11,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.modelling.bundle.batch_scoring import BASES, FEATURES, SCORED
+from clinical_assets.modelling.bundle.batch_scoring import BASES
 from clinical_assets.modelling.bundle.logged_scores import api_batches, api_matured, api_window
 from clinical_assets.modelling.trainings.reference import relation_of
 from clinical_assets.reporting.formats import counted
-from clinical_assets.warehouse.outcomes.received_tables import BATCH, BATCHES, FEEDBACK, columns_of, has_table
+from clinical_assets.warehouse.outcomes.received_tables import (
+    BATCH,
+    BATCHES,
+    FEATURES,
+    FEEDBACK,
+    SCORED,
+    columns_of,
+    has_table,
+)
 from clinical_assets.warehouse.store.sql_text import literal, quoted
 
 if TYPE_CHECKING:

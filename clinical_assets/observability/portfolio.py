@@ -29,11 +29,9 @@ from clinical_assets.modelling.trainings import trainings
 from clinical_assets.monitoring import report_store
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import Signal, signal_of
-from clinical_assets.observability.metrics.platform_readings import has_records
-from clinical_assets.pathways.results.pages import FOLDER as SUBJECT_PAGES
-from clinical_assets.pathways.results.study_report import REPORT
-from clinical_assets.pathways.results.study_store import STUDY, read_kept
+from clinical_assets.pathways.results.kept_results import STUDY, STUDY_PAGE, SUBJECT_PAGES, read_kept
 from clinical_assets.records.clock import utc_now
+from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger
 from clinical_assets.reporting.formats import fixed
 from clinical_assets.reporting.pages import render_page
@@ -230,7 +228,7 @@ def _micro_cohort(workspace: Workspace, name: str) -> PortfolioEntry:
             facts, _, _ = read_kept(folder / STUDY, asset="micro_cohort_study")
             entry.n, entry.events = facts["result"]["n"], facts["result"]["events"]
             entry.finding = facts["headline"]
-    for label, file in (("study", folder / REPORT), ("subjects", folder / SUBJECT_PAGES / INDEX)):
+    for label, file in (("study", folder / STUDY_PAGE), ("subjects", folder / SUBJECT_PAGES / INDEX)):
         if file.is_file():
             entry.links[label] = file
     return entry

@@ -15,7 +15,8 @@ from assets_tests.defs.micro_cohorts.kept_results import CHECKS, kept_digests, k
 from assets_tests.worlds.machine.graphs import metadata_of
 from assets_tests.worlds.team.paired import MARK, PairedTeam, Ward
 from clinical_assets.pathways.results import expression_store
-from clinical_assets.pathways.results.study_store import ABLATION, STUDY, keep_ablations, keep_study, read_kept
+from clinical_assets.pathways.results.kept_results import ABLATION, STUDY, read_kept
+from clinical_assets.pathways.results.study_store import keep_ablations, keep_study
 
 # Checks: each is made to fail by what it is there for.
 

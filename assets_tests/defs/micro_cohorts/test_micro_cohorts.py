@@ -16,7 +16,7 @@ from assets_tests.worlds.machine.graphs import data_versions, files_that_hold, m
 from assets_tests.worlds.team.paired import MARK, TWIN, PairedTeam, Ward
 from clinical_assets.cohorts.paired.paired import load
 from clinical_assets.pathways.results import expression_store
-from clinical_assets.pathways.results.study_store import ABLATION
+from clinical_assets.pathways.results.kept_results import ABLATION
 from clinical_assets.pathways.study import ablation, study
 
 ASSETS = ("paired_expression", "gene_sets", "pathway_scores", "micro_cohort_study", "ablation_report")

@@ -12,7 +12,7 @@ import pytest
 from assets_tests.worlds.machine.graphs import metadata_of
 from assets_tests.worlds.team.paired import COHORT, PairedTeam, Ward, failure_of
 from clinical_assets.foundation.settings import KEY, KEYS
-from clinical_assets.pathways.results.study_store import STUDY
+from clinical_assets.pathways.results.kept_results import STUDY
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,9 @@ from assets_tests.worlds.ward.dossiers import VERDICTS, beside, crown, judge, si
 from assets_tests.worlds.ward.trained import COHORT, Trained
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.dossier import folder as dossier_folder
-from clinical_assets.governance.dossier.dossier import load_dossier, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
 from clinical_assets.governance.dossier.folder import DossierError
+from clinical_assets.governance.dossier.stored_dossier import load_dossier
 from clinical_assets.governance.gates.performance.gate import judge_latency
 from clinical_assets.governance.gates.performance.latency import Latency
 from clinical_assets.governance.verdicts.verdict import GATES, Verdict

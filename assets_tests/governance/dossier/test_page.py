@@ -15,8 +15,9 @@ from assets_tests.worlds.ward.dossiers import VERDICTS, judge
 from assets_tests.worlds.ward.trained import Trained
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.dossier import page as dossier_page
-from clinical_assets.governance.dossier.dossier import Dossier, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
 from clinical_assets.governance.dossier.page import is_beyond
+from clinical_assets.governance.dossier.stored_dossier import Dossier
 from clinical_assets.governance.verdicts.verdict import LABELS, Verdict
 from clinical_assets.modelling.trainings.card import PICTURES
 from clinical_assets.reporting.formats import number

@@ -23,7 +23,8 @@ from clinical_assets.cohorts.governance import PermittedChange
 from clinical_assets.governance.candidate import approved_terms
 from clinical_assets.governance.candidate.change import Change
 from clinical_assets.governance.dossier import content as dossier_content
-from clinical_assets.governance.dossier.dossier import load_dossier, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
+from clinical_assets.governance.dossier.stored_dossier import load_dossier
 from clinical_assets.governance.gates.regulatory import gate as regulatory
 from clinical_assets.governance.promotion import blockers, promotion
 from clinical_assets.governance.promotion.promotion import PromotionRefused, rollback

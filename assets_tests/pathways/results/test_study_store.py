@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from clinical_assets.pathways.results.expression_store import KeptError
-from clinical_assets.pathways.results.study_store import STUDY, keep_study, plain, read_kept_study
+from clinical_assets.pathways.results.kept_results import STUDY, KeptError
+from clinical_assets.pathways.results.study_store import keep_study, plain, read_kept_study
 from clinical_assets.pathways.study.ablation import AblationError, ablation
 from clinical_assets.pathways.study.designs import StudyData
 from clinical_assets.pathways.study.study import Budget, micro_cohort_study

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from assets_tests.worlds.ward.trained import COHORT, Trained
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.dossier.dossier import Dossier
+from clinical_assets.governance.dossier.stored_dossier import Dossier
 from clinical_assets.governance.verdicts.verdict import GATES, Gate, Verdict
 from clinical_assets.governance.verdicts.verdict_store import store_verdicts
 from clinical_assets.modelling.bundle.bundle import Bundle

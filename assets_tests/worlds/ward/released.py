@@ -28,7 +28,8 @@ from clinical_assets.foundation.settings import (
     Settings,
 )
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.dossier.dossier import load_dossier, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
+from clinical_assets.governance.dossier.stored_dossier import load_dossier
 from clinical_assets.governance.errors import Refused
 from clinical_assets.governance.promotion import promotion
 from clinical_assets.governance.signing import signatures

@@ -263,7 +263,7 @@ class World:
 
     def dossier(self) -> str:
         """Digest of the newest model's dossier."""
-        from clinical_assets.governance.dossier.dossier import load_dossier
+        from clinical_assets.governance.dossier.stored_dossier import load_dossier
 
         return load_dossier(self.settings, COHORT, self.candidate().digest).digest
 

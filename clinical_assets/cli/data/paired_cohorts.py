@@ -15,7 +15,7 @@ from clinical_assets.cli.output import out, show_json, show_rows
 from clinical_assets.cohorts.paired.paired import FOLDER, PairedCatalogue, load, paired_catalogue, resolved_sweeps
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.pathways.experiments.input_archive import input_paths
-from clinical_assets.pathways.results.study_store import ABLATION, STUDY, read_kept
+from clinical_assets.pathways.results.kept_results import ABLATION, STUDY, read_kept
 
 
 def paired() -> PairedCatalogue:

@@ -10,7 +10,8 @@ from clinical_assets.cli import context
 from clinical_assets.cli.options import CohortArgument
 from clinical_assets.cli.output import out, show_json
 from clinical_assets.governance.candidate.candidate import candidate_of
-from clinical_assets.governance.dossier.dossier import DossierSummary, load_dossier, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
+from clinical_assets.governance.dossier.stored_dossier import DossierSummary, load_dossier
 from clinical_assets.observability.linked_pages import refresh_pages
 
 

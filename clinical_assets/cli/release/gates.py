@@ -12,11 +12,8 @@ from clinical_assets.cli.options import CohortArgument
 from clinical_assets.cli.output import cell, err, fits, out, show_json, show_rows, show_words
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate, candidate_of
-from clinical_assets.governance.gates.basis import basis_of
-from clinical_assets.governance.gates.evaluation import evaluate_gates
 from clinical_assets.governance.verdicts.verdict import GATES, Gate, Verdict, summary
 from clinical_assets.governance.verdicts.verdict_store import latest_verdicts
-from clinical_assets.records.actors import current_actor
 
 FAILED, INSUFFICIENT = 1, 3
 
@@ -35,6 +32,11 @@ def gates(
     """
     candidate = candidate_of(context.cohort(cohort))
     if evaluate:
+        # Late: stored verdicts are shown without what makes them.
+        from clinical_assets.governance.gates.basis import basis_of
+        from clinical_assets.governance.gates.evaluation import evaluate_gates
+        from clinical_assets.records.actors import current_actor
+
         # Held, so that no run changes the tables between two gates.
         with candidate.warehouse.exclusive():
             evaluate_gates(

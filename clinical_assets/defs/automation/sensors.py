@@ -171,7 +171,7 @@ def promotion(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     from clinical_assets.foundation.errors import ClinicalAssetsError
     from clinical_assets.governance.promotion.auto_promotion import ready
     from clinical_assets.governance.promotion.blockers import in_short
-    from clinical_assets.observability.metrics.platform_readings import has_records
+    from clinical_assets.records.place import has_records
 
     workspace = platform.workspace()
     if not has_records(workspace.records):

@@ -51,7 +51,7 @@ def left_out_is_chance_without_labels(cohort: MicroCohort) -> dg.AssetCheckResul
 @micro_cohort_check(asset="ablation_report")
 def ablation_is_of_the_kept_study(cohort: MicroCohort) -> dg.AssetCheckResult:
     """The report was made from the study that is kept now, and neither file was changed since."""
-    from clinical_assets.pathways.results.study_store import ABLATION, read_kept
+    from clinical_assets.pathways.results.kept_results import ABLATION, read_kept
 
     _, study = cohort.studied(cohort.source())
     _, made_from, _ = read_kept(cohort.folder / ABLATION, asset="ablation_report")

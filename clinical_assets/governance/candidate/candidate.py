@@ -6,6 +6,7 @@ What belongs here: finding the training and opening its parts. What does not: ju
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
@@ -15,10 +16,12 @@ from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.trainings import Training
-from clinical_assets.records.database import RecordsDatabase
-from clinical_assets.warehouse.sql.project import SqlProject
-from clinical_assets.warehouse.store.warehouse import Warehouse
 from clinical_assets.workspace import CohortHandle
+
+if TYPE_CHECKING:
+    from clinical_assets.records.database import RecordsDatabase
+    from clinical_assets.warehouse.sql.project import SqlProject
+    from clinical_assets.warehouse.store.warehouse import Warehouse
 
 
 class CandidateChanged(ClinicalAssetsError):
@@ -136,3 +139,13 @@ def before_promotion(candidate: ReleaseCandidate) -> ReleaseCandidate:
     others = tuple(digest for digest in champion.previous if digest != candidate.digest)
     before = replace(champion, digest=others[0], previous=others[1:]) if others else None
     return replace(candidate, champion=before)
+
+
+def opponent_of(candidate: ReleaseCandidate) -> str | None:
+    """Digest of the model that serves, or, where that is the candidate itself, of the one before it."""
+    champion = candidate.champion
+    if champion is None:
+        return None
+    if champion.digest != candidate.digest:
+        return champion.digest
+    return next((digest for digest in champion.previous if digest != candidate.digest), None)

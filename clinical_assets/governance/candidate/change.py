@@ -16,17 +16,13 @@ from typing import Any, Literal, cast, get_args
 
 from clinical_assets.cohorts.governance import ChangeKind, PermittedChange
 from clinical_assets.foundation.canonical import value_digest
-from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.candidate.comparison import opponent_of
-from clinical_assets.governance.candidate.provenance_check import kept_facts
-from clinical_assets.governance.candidate.reproduction import differing_paths
+from clinical_assets.governance.candidate.candidate import ReleaseCandidate, opponent_of
+from clinical_assets.governance.candidate.kept_description import differing_paths, kept_facts
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import BoosterExplanation, PathsExplanation
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.trainings import trainings
-from clinical_assets.modelling.trainings.make_bundle import SPEC
 from clinical_assets.modelling.trainings.reference import ReferenceMissing, read_reference
-from clinical_assets.statistics.calibration.logistic import logit
 
 CandidateKind = ChangeKind | Literal["first", "other"]
 # Parts of the description and the kind of change that they are; the longest that fits counts, the rest is `other`.
@@ -166,7 +162,7 @@ def _facts_of(candidate: ReleaseCandidate, champion: Bundle) -> dict[str, Any] |
     """The description that the champion was trained with."""
     try:
         folder = trainings.with_bundle(candidate.settings, champion.cohort, champion.digest).report
-        facts = json.loads((folder / SPEC).read_text(encoding="utf-8"))
+        facts = json.loads((folder / trainings.SPEC).read_text(encoding="utf-8"))
     except (trainings.NoTraining, OSError, ValueError):
         return None
     return dict(facts) if value_digest(facts) == champion.description.provenance.spec_digest else None
@@ -209,6 +205,8 @@ def _same_before_recalibration(candidate: ReleaseCandidate, champion: Bundle) ->
 def _same_raw_risks(candidate: ReleaseCandidate, champion: Bundle) -> bool:
     """For models whose inside is in the graph alone: the risks before recalibration, on the candidate's own rows."""
     import numpy as np
+
+    from clinical_assets.statistics.calibration.logistic import logit  # loads numpy, which most changes never need
 
     if len(candidate.bundle.classes) > 2:
         return False  # divided by their sum after recalibration, which cannot be undone

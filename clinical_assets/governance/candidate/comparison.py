@@ -15,7 +15,7 @@ import numpy as np
 from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
-from clinical_assets.governance.candidate.candidate import ReleaseCandidate
+from clinical_assets.governance.candidate.candidate import ReleaseCandidate, opponent_of
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.evaluation.evaluation import evaluate
@@ -118,16 +118,6 @@ def compare_with_champion(candidate: ReleaseCandidate) -> Comparison:
         return _compared(candidate, digest)
     except (ComparisonError, InsufficientData) as error:
         return Comparison(digest, "insufficient", error.message)
-
-
-def opponent_of(candidate: ReleaseCandidate) -> str | None:
-    """Digest of the model that serves, or, where that is the candidate itself, of the one before it."""
-    champion = candidate.champion
-    if champion is None:
-        return None
-    if champion.digest != candidate.digest:
-        return champion.digest
-    return next((digest for digest in champion.previous if digest != candidate.digest), None)
 
 
 def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:

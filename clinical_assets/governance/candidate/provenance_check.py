@@ -6,16 +6,11 @@ What belongs here: reading the evidence that a training left and comparing it. W
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any
 
-from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.foundation.canonical import value_digest
 from clinical_assets.foundation.errors import WarehouseError
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.modelling.trainings.make_bundle import SPEC
 from clinical_assets.warehouse.snapshots.snapshot_files import find_snapshot, list_snapshots
 from clinical_assets.warehouse.snapshots.snapshots import verify_snapshot
 
@@ -62,25 +57,6 @@ def provenance_gaps(candidate: ReleaseCandidate) -> tuple[str, ...]:
     if candidate.training.results.data_digest != made.data_digest:
         gaps.append("report and bundle name different feature tables")
     return tuple(gaps)
-
-
-def kept_facts(candidate: ReleaseCandidate) -> dict[str, Any] | None:
-    """The description that the model was trained with, as plain values; None where it is not kept or was changed."""
-    try:
-        facts = json.loads((candidate.training.report / SPEC).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    if value_digest(facts) != candidate.bundle.description.provenance.spec_digest:
-        return None
-    return dict(facts)
-
-
-def trained_spec(candidate: ReleaseCandidate) -> CohortSpec | None:
-    """The description that the model was trained with; None where neither the kept nor the present one is it."""
-    if value_digest(candidate.spec.training_facts()) == candidate.bundle.description.provenance.spec_digest:
-        return candidate.spec
-    facts = kept_facts(candidate)
-    return None if facts is None else CohortSpec.model_validate(facts)
 
 
 def snapshot_states(candidate: ReleaseCandidate) -> tuple[SnapshotState, ...]:

@@ -23,7 +23,7 @@ from clinical_assets.foundation.canonical import file_sha256, parts_digest
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.candidate.provenance_check import trained_spec
+from clinical_assets.governance.candidate.kept_description import differing_paths, trained_spec
 from clinical_assets.governance.candidate.recalibration_lineage import origin_of
 from clinical_assets.modelling.bundle.bundle import RUN, Bundle
 from clinical_assets.modelling.bundle.bundle_description import DESCRIPTION, BundleManifest
@@ -198,19 +198,6 @@ def bundle_differences(first: Bundle, second: Bundle) -> tuple[str, ...]:
         )
         found.append(f"{name} differs" + (f" in {', '.join(parts[:8])}" if parts else ""))
     return tuple(found)
-
-
-def differing_paths(first: Any, second: Any, *, depth: int = 2, path: str = "") -> tuple[str, ...]:
-    """Dotted paths at which two nested values differ, no deeper than ``depth`` levels."""
-    if first == second:
-        return ()
-    if depth == 0 or not (isinstance(first, Mapping) and isinstance(second, Mapping)):
-        return (path or "everything",)
-    below = [
-        differing_paths(first.get(name), second.get(name), depth=depth - 1, path=f"{path}.{name}" if path else name)
-        for name in sorted({*first, *second})
-    ]
-    return tuple(each for paths in below for each in paths)
 
 
 def code_digest() -> str:

@@ -17,7 +17,8 @@ from clinical_assets.governance.candidate.change import kind_of_change
 from clinical_assets.governance.candidate.comparison import compare_with_champion
 from clinical_assets.governance.candidate.evidence_check import entered_evidence
 from clinical_assets.governance.dossier.folder import DossierError
-from clinical_assets.governance.verdicts.verdict import GATES, LABELS, Gate
+from clinical_assets.governance.dossier.stored_dossier import gate_rows
+from clinical_assets.governance.verdicts.verdict import GATES, Gate
 from clinical_assets.governance.verdicts.verdict_store import GateRun, latest_verdicts
 from clinical_assets.modelling.trainings.trainings import RESULTS
 from clinical_assets.warehouse.sql.lineage import trace
@@ -77,22 +78,6 @@ def collect(candidate: ReleaseCandidate, gates: Mapping[Gate, GateRun]) -> dict[
         "lineage": _lineage(candidate),
         "origin": _origin(candidate),
     }
-
-
-def gate_rows(gates: Mapping[Gate, GateRun]) -> list[dict[str, Any]]:
-    """What a dossier shows of each gate: what is signed, and what promotion compares with the newest evaluation."""
-    return [
-        {
-            "gate": gate,
-            "label": LABELS[gate],
-            "outcome": run.outcome,
-            "verdicts": [
-                {**verdict.row(), "evidence": plain(dict(verdict.evidence))}
-                for verdict in (each.lasting() for each in run.verdicts)
-            ],
-        }
-        for gate, run in gates.items()
-    ]
 
 
 def _refuse_changed_results(candidate: ReleaseCandidate) -> None:

@@ -12,10 +12,10 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.candidate.evidence_check import changed_evidence
-from clinical_assets.governance.candidate.provenance_check import trained_spec
+from clinical_assets.governance.candidate.kept_description import trained_spec
 from clinical_assets.governance.candidate.reproduction import restore_features
 from clinical_assets.governance.verdicts.verdict import Verdict
-from clinical_assets.modelling.bundle.bundle import TOLERANCE
+from clinical_assets.modelling.bundle.scorer import TOLERANCE
 from clinical_assets.modelling.evaluation.training_warnings import TWINS
 from clinical_assets.modelling.table import splits
 from clinical_assets.modelling.table.inputs import features_of

@@ -17,18 +17,16 @@ from clinical_assets.governance.candidate.authorship import authors, is_author
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.candidate.change import Change, kind_of_change
 from clinical_assets.governance.candidate.evidence_check import changed_evidence
-from clinical_assets.governance.dossier.dossier import load_dossier, outdated_gates, shows_present_description
 from clinical_assets.governance.dossier.folder import DossierError
+from clinical_assets.governance.dossier.stored_dossier import load_dossier, outdated_gates, shows_present_description
 from clinical_assets.governance.errors import Refused
-from clinical_assets.governance.privacy.erasure.erasure import marked_for_retraining
+from clinical_assets.governance.privacy.erasure.models import marked_for_retraining
 from clinical_assets.governance.signing.approval_status import ApprovalStatus, last_rollback
 from clinical_assets.governance.signing.signatures import refuse_changed, standing_on
 from clinical_assets.governance.verdicts.verdict import GATES, Gate
 from clinical_assets.governance.verdicts.verdict_store import GateRun, VerdictsChanged, latest_verdicts
 from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
 from clinical_assets.modelling.champion import champion_pointer
-from clinical_assets.modelling.tracking import registry
-from clinical_assets.modelling.tracking.mlflow_store import RegistryError
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.reference import ReferenceMissing
 from clinical_assets.records.errors import RecordsError
@@ -381,6 +379,9 @@ def _about_erasure(candidate: ReleaseCandidate) -> Iterator[Blocker]:
 
 def _about_registry(candidate: ReleaseCandidate) -> Iterator[Blocker]:
     from mlflow.exceptions import MlflowException
+
+    from clinical_assets.modelling.tracking import registry
+    from clinical_assets.modelling.tracking.mlflow_store import RegistryError
 
     try:
         found = registry.find_version(candidate.settings, candidate.cohort, alias=registry.CHALLENGER)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from clinical_assets.cohorts.governance import ApprovalPolicy
 from clinical_assets.governance.candidate.authorship import authors, is_author
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.dossier.dossier import Dossier, load_dossier
+from clinical_assets.governance.dossier.stored_dossier import Dossier, load_dossier
 from clinical_assets.governance.errors import Refused
 from clinical_assets.governance.signing.approval_status import ApprovalStatus
 from clinical_assets.governance.signing.people import Person

@@ -20,7 +20,15 @@ from clinical_assets.foundation.types import BoolArray, FloatArray, IntArray
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.modelling.table.row_losses import action_risk
-from clinical_assets.warehouse.outcomes.received_tables import BATCH, VALID, append, columns_of, has_table
+from clinical_assets.warehouse.outcomes.received_tables import (
+    BATCH,
+    FEATURES,
+    SCORED,
+    VALID,
+    append,
+    columns_of,
+    has_table,
+)
 from clinical_assets.warehouse.sql.schema import create_validated_tables, table_types
 from clinical_assets.warehouse.store.connections import scratch
 from clinical_assets.warehouse.store.sql_text import literal, quoted
@@ -33,7 +41,6 @@ if TYPE_CHECKING:
 
 
 SCHEMA = "monitoring"
-SCORED, FEATURES = f"{SCHEMA}.scored_records", f"{SCHEMA}.batch_features"
 #: Which model each recalibrated one was made from: what its base has seen, it has seen.
 BASES = f"{SCHEMA}.model_bases"
 #: Rows scored at once by one thread, a row group of DuckDB; they bound the memory.

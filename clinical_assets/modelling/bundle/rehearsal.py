@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from clinical_assets.cohorts.decisions import Modelling
-from clinical_assets.modelling.bundle.bundle import require_equal, session_of
 from clinical_assets.modelling.bundle.onnx_graph import FEATURES, build_graph
+from clinical_assets.modelling.bundle.scorer import require_equal, session_of
 from clinical_assets.modelling.search.candidates import floor_of, raw_risk, without_sampler
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.search import fit_setting

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clinical_assets.foundation.canonical import file_sha256
-from clinical_assets.modelling.bundle.batch_scoring import FEATURES, SCORED
 from clinical_assets.modelling.trainings.reference import reference_missing, relation_of
 from clinical_assets.modelling.trainings.trainings import RESULTS, Training
-from clinical_assets.warehouse.outcomes.received_tables import has_table
+from clinical_assets.warehouse.outcomes.received_tables import FEATURES, SCORED, has_table
 from clinical_assets.warehouse.snapshots.digests import table_digest
 from clinical_assets.warehouse.store.warehouse import Warehouse
 

@@ -45,9 +45,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-SPEC = "spec.json"
-
-
 @dataclass(frozen=True)
 class Made:
     """A sealed bundle and what it came from.
@@ -212,7 +209,7 @@ def train_and_keep(
         results=report.results,
         files={
             **{f"{name}.png": content for name, content in report.pictures.items()},
-            SPEC: readable_json(spec.training_facts()).encode(),
+            trainings.SPEC: readable_json(spec.training_facts()).encode(),
         },
         run_id=run_id,
     )

@@ -28,7 +28,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.description.training_results import StoredLeak, TrainingResults
 from clinical_assets.modelling.leakage.leak import Leak
 
-RESULTS = "results.json"
+RESULTS, SPEC = "results.json", "spec.json"
 _LATEST = "latest.json"
 _LIBRARIES = (
     "scikit-learn",

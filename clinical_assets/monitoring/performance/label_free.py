@@ -15,9 +15,8 @@ import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.types import FloatArray
-from clinical_assets.modelling.bundle.batch_scoring import SCORED
 from clinical_assets.modelling.bundle.bundle import Bundle
-from clinical_assets.warehouse.outcomes.received_tables import BATCH, has_table
+from clinical_assets.warehouse.outcomes.received_tables import BATCH, SCORED, has_table
 from clinical_assets.warehouse.store.sql_text import literal, quoted
 
 if TYPE_CHECKING:

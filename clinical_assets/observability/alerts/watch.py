@@ -31,12 +31,12 @@ from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
 from clinical_assets.observability.alerts.alert import Alert, AlertKind, AlertSeverity
 from clinical_assets.observability.metrics.descriptions import Descriptions, stamp
-from clinical_assets.observability.metrics.platform_readings import has_records
 from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.entries import Entry
 from clinical_assets.records.ledger.facts.models import GateVerdictFacts
 from clinical_assets.records.ledger.ledger import Ledger, LedgerAction
+from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger as table
 
 _EVIDENCE = "platform/evidence"

@@ -13,7 +13,6 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.governance.verdicts.verdict import GATES
 from clinical_assets.governance.verdicts.verdict_store import VerdictsChanged, latest_verdicts
-from clinical_assets.modelling.bundle.batch_scoring import SCORED
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.monitoring import report_store
 from clinical_assets.monitoring.reports import BY_NAME
@@ -29,7 +28,7 @@ from clinical_assets.observability.metrics.metrics import (
 from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.sources import inbox
-from clinical_assets.warehouse.outcomes.received_tables import BATCHES, has_table
+from clinical_assets.warehouse.outcomes.received_tables import BATCHES, SCORED, has_table
 from clinical_assets.warehouse.store.sql_text import literal
 from clinical_assets.warehouse.store.warehouse import Warehouse
 

@@ -32,8 +32,9 @@ from clinical_assets.observability.metrics import cohort_readings as cohort
 from clinical_assets.observability.metrics import platform_readings as platform
 from clinical_assets.observability.metrics.descriptions import Descriptions, stamp
 from clinical_assets.observability.metrics.metrics import OTHER, PARTS, MetricSample, families, sample
-from clinical_assets.observability.metrics.platform_readings import LedgerTally, LedgerWatch, RunCounts, has_records
+from clinical_assets.observability.metrics.platform_readings import LedgerTally, LedgerWatch, RunCounts
 from clinical_assets.records.database import RecordsDatabase
+from clinical_assets.records.place import has_records
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer

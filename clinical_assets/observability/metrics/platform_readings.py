@@ -20,23 +20,13 @@ from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.ledger.ledger import ACTIONS, Ledger
+from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger as table
 
 #: Runs by job and state; handed in, because this room does not know what runs them.
 RunCounts = Callable[[], Mapping[tuple[str, str], int]]
 VERIFY_EVERY_S = 900.0
 _log = logging.getLogger(__name__)
-
-
-def has_records(records: RecordsDatabase) -> bool:
-    """Whether there is a database of records; looking must not make one."""
-    return records.on_server or records.url.database is None or _exists(records)
-
-
-def _exists(records: RecordsDatabase) -> bool:
-    from pathlib import Path
-
-    return Path(str(records.url.database)).exists()
 
 
 class LedgerTally:

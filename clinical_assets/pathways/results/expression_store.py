@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
@@ -21,11 +20,11 @@ from pydantic import SerializeAsAny
 
 from clinical_assets.foundation.atomic_files import PRIVATE, write_whole
 from clinical_assets.foundation.canonical import facts_digest
-from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.stored_format import BadDocument, StoredDocument, VersionedDocument
 from clinical_assets.pathways.expression.gene_names import IdentifierKind
 from clinical_assets.pathways.expression.gene_sets import MeasuredGeneSets, Provenance
 from clinical_assets.pathways.expression.pairing import PairedExpression, RefusedSubject
+from clinical_assets.pathways.results.kept_results import KeptError, StoredResult
 from clinical_assets.pathways.scores.scores import PathwayScores
 
 if TYPE_CHECKING:
@@ -35,10 +34,6 @@ EXPRESSION, GENE_SETS, SCORES = "paired_expression.parquet", "gene_sets.parquet"
 LEFT_OUT = "gene_sets_left_out.csv"
 #: Under which name a file carries what is no table.
 CARRIED = "clinical_assets"
-
-
-class KeptError(ClinicalAssetsError):
-    """A stage's file that is missing, damaged, or made from other data."""
 
 
 class ExpressionFacts(StoredDocument):
@@ -123,14 +118,6 @@ class StageMetadata(VersionedDocument, Generic[_Facts]):
 
     digest: str
     facts: SerializeAsAny[_Facts]
-
-
-@dataclass(frozen=True)
-class StoredResult:
-    """Where a result lies and what its content is called."""
-
-    path: Path
-    digest: str
 
 
 def keep_expression(folder: Path, paired: PairedExpression) -> StoredResult:

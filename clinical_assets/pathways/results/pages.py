@@ -16,12 +16,11 @@ from clinical_assets.foundation import sealed_folder
 from clinical_assets.foundation.atomic_files import PRIVATE, write_whole
 from clinical_assets.pathways.expression.gene_sets import MeasuredGeneSets
 from clinical_assets.pathways.expression.pairing import PairedExpression
+from clinical_assets.pathways.results.kept_results import SUBJECT_PAGES
 from clinical_assets.pathways.results.subject_page import subject_page
 from clinical_assets.pathways.scores.scores import PathwayScores
 from clinical_assets.reporting.micro_cohort_views import SubjectLine, SubjectsPage
 from clinical_assets.reporting.pages import render_page
-
-FOLDER = "pages"
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def write_pages(
     Path
         The index.
     """
-    pages = folder / FOLDER
+    pages = folder / SUBJECT_PAGES
     with sealed_folder.new_folder(pages, mode=sealed_folder.PRIVATE_FOLDER) as new:
         lines = []
         for number, subject in enumerate(paired.subjects, start=1):

@@ -13,7 +13,8 @@ import numpy as np
 from clinical_assets.foundation.canonical import facts_digest
 from clinical_assets.foundation.stored_format import StoredDocument
 from clinical_assets.pathways.expression.gene_sets import Provenance
-from clinical_assets.pathways.results.expression_store import KeptError, StoredResult, read_stage, write_stage
+from clinical_assets.pathways.results.expression_store import read_stage, write_stage
+from clinical_assets.pathways.results.kept_results import KeptError, StoredResult
 from clinical_assets.pathways.study.designs import ReadyScores
 
 READY = "ready_scores.parquet"

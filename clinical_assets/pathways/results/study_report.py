@@ -30,7 +30,6 @@ from clinical_assets.reporting.pages import render_page
 from clinical_assets.reporting.views import EmbeddedPicture, TableView
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
-REPORT = "study.html"
 #: What the picture of removed pathways must say.
 LABELS_CHOSE = "sets that were most often removed: the labels chose them, so that they differ is no finding"
 

@@ -9,21 +9,22 @@ scores it was made from; it is refused when any of them has changed.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clinical_assets.foundation.atomic_files import PRIVATE, write_whole
-from clinical_assets.foundation.canonical import facts_digest, plain, readable_json
-from clinical_assets.foundation.stored_format import FIELD, format_of
-from clinical_assets.pathways.results.expression_store import KeptError, StoredResult
+from clinical_assets.foundation.canonical import plain
+from clinical_assets.pathways.results.kept_results import (
+    ABLATION,
+    STUDY,
+    KeptError,
+    StoredResult,
+    read_kept,
+    write_kept,
+)
 from clinical_assets.pathways.study.ablation_results import AblationResult
 from clinical_assets.pathways.study.plain_results import honest_protocol_of, null_of, study_protocol_of
 from clinical_assets.pathways.study.study_results import ChoiceNull, NullRow, StudyResult, StudyRow, ablated_of
-
-FORMAT = 1
-STUDY, ABLATION = "micro_cohort_study.json", "ablation_report.json"
 
 
 def keep_study(
@@ -31,7 +32,7 @@ def keep_study(
 ) -> StoredResult:
     """Write a study with its plan (plain values) and the digests of what it was made from."""
     facts = {"headline": result.headline(), "plan": _plain(plan), "result": _plain(result)}
-    return _write(folder / STUDY, facts, {"expression": expression, "scores": scores})
+    return write_kept(folder / STUDY, facts, {"expression": expression, "scores": scores})
 
 
 def read_kept_study(folder: Path, *, plan: Mapping[str, Any], expression: str, scores: str) -> tuple[StudyResult, str]:
@@ -57,22 +58,7 @@ def read_kept_study(folder: Path, *, plan: Mapping[str, Any], expression: str, s
 
 def keep_ablations(folder: Path, reports: Sequence[AblationResult], *, study: str) -> StoredResult:
     """Write the ablations of a study, with the digest of the `study` whose configurations they retrained."""
-    return _write(folder / ABLATION, {"result": _plain(reports)}, {"study": study})
-
-
-def read_kept(path: Path, *, asset: str) -> tuple[dict[str, Any], dict[str, str], str]:
-    """Content, digests of what it was made from, and the digest of a result's file; refused if they do not fit."""
-    if not path.is_file():
-        raise KeptError(f"{path.name} is not there yet", cure=f"materialise {asset}")
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-        format_of(said, newest=FORMAT, where=path.name)
-        facts, made_from, digest = said["facts"], said["made_from"], said["digest"]
-    except (UnicodeDecodeError, KeyError, TypeError, ValueError) as error:
-        raise KeptError(f"{path.name} cannot be understood: {error}", cure=f"materialise {asset} again") from error
-    if facts_digest(facts) != digest:
-        raise KeptError(f"the content of {path.name} does not fit its digest", cure=f"materialise {asset} again")
-    return facts, made_from, digest
+    return write_kept(folder / ABLATION, {"result": _plain(reports)}, {"study": study})
 
 
 #: Parts that results of earlier versions lack; left out where they hold nothing, so that digests stay what they were.
@@ -88,13 +74,6 @@ def _without_later(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _without_later(v) for k, v in value.items() if k not in _LATER or v}
     return [_without_later(item) for item in value] if isinstance(value, list) else value
-
-
-def _write(path: Path, facts: Mapping[str, Any], made_from: Mapping[str, str]) -> StoredResult:
-    digest = facts_digest(facts)
-    said = {FIELD: FORMAT, "digest": digest, "made_from": dict(made_from), "facts": facts}
-    write_whole(path, readable_json(said), mode=PRIVATE)
-    return StoredResult(path, digest)
 
 
 def _result(said: Mapping[str, Any]) -> StudyResult:

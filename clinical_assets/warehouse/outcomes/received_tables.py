@@ -23,6 +23,8 @@ RAW, VALID = "received", "received_valid"
 BATCH = "batch"
 BATCHES, FILES = f"{RAW}.batches", f"{RAW}.files"
 VALUES, CONFLICTS = f"{RAW}.outcome_values", f"{RAW}.outcome_conflicts"
+#: What the champion said of received records, and the features that it read.
+SCORED, FEATURES = "monitoring.scored_records", "monitoring.batch_features"
 #: Whether people saw the score, and whether they acted on it: what makes later outcomes hard to read.
 FEEDBACK = ("shown", "acted")
 _FACT = ("unit", "pseudonym", "column_name", "index_date")

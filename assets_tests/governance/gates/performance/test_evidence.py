@@ -10,8 +10,9 @@ import pytest
 from assets_tests.worlds.ward.dossiers import judge
 from assets_tests.worlds.ward.trained import AUTHOR, COHORT, Trained
 from clinical_assets.governance.candidate.evidence_check import changed_evidence
-from clinical_assets.governance.dossier.dossier import load_dossier, outdated_gates, write_dossier
+from clinical_assets.governance.dossier.dossier import write_dossier
 from clinical_assets.governance.dossier.folder import DossierError
+from clinical_assets.governance.dossier.stored_dossier import load_dossier, outdated_gates
 from clinical_assets.governance.gates.holdout import holdout_of, integrity
 from clinical_assets.governance.promotion.blockers import blockers
 from clinical_assets.governance.verdicts.verdict import Verdict

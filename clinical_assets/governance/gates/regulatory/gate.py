@@ -16,7 +16,8 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.candidate import provenance_check, reproduction
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.candidate.change import kind_of_change
-from clinical_assets.governance.candidate.reproduction import Reproduction, differing_paths, environment
+from clinical_assets.governance.candidate.kept_description import differing_paths, kept_facts
+from clinical_assets.governance.candidate.reproduction import Reproduction, environment
 from clinical_assets.governance.gates.change_criteria import judge_change
 from clinical_assets.governance.gates.data_quality.identifier_checks import deidentified
 from clinical_assets.governance.gates.regulatory import tripod
@@ -140,7 +141,7 @@ def _lineage(candidate: ReleaseCandidate) -> Iterator[Verdict]:
         cure=retrain,
         provenance=made.to_json(),
     )
-    facts, kept = candidate.spec.training_facts(), provenance_check.kept_facts(candidate)
+    facts, kept = candidate.spec.training_facts(), kept_facts(candidate)
     changed: tuple[str, ...] = ()
     if value_digest(facts) != made.spec_digest:
         paths = () if kept is None else differing_paths(kept, facts, depth=6)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clinical_assets.foundation.canonical import hex_of
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.governance.privacy.erasure.snapshots import Redaction
 from clinical_assets.modelling.bundle.bundle_description import BundleDescription, TrainingProvenance
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.trainings.trainings import RESULTS, models_folder
@@ -18,6 +18,9 @@ from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.facts.privacy import ErasureFacts
 from clinical_assets.records.ledger.ledger import Ledger
 from clinical_assets.warehouse.snapshots.snapshot_files import list_snapshots
+
+if TYPE_CHECKING:
+    from clinical_assets.governance.privacy.erasure.snapshots import Redaction
 
 
 @dataclass(frozen=True)
