@@ -47,17 +47,6 @@ def test_h5ad_without_anndata_says_what_to_install(tmp_path: Path) -> None:
         read_expression(tmp_path / "m.h5ad")
 
 
-def test_h5ad_is_read_when_anndata_is_there(tmp_path: Path) -> None:
-    anndata = pytest.importorskip("anndata")
-    import pandas as pd
-
-    data = anndata.AnnData(LOGS.T, obs=pd.DataFrame(index=["a", "b"]), var=pd.DataFrame(index=list(GENES)))
-    data.write_h5ad(tmp_path / "m.h5ad")
-    read = read_expression(tmp_path / "m.h5ad")
-    np.testing.assert_allclose(read.values, LOGS)
-    assert read.genes == GENES
-
-
 @pytest.mark.parametrize(
     ("genes", "kind"),
     [

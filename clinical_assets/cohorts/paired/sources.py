@@ -32,7 +32,9 @@ class MatrixFile(Strict):
     matrix: str = Field(min_length=1)
     samples: str = Field(min_length=1, description="Sample sheet: sample, subject, condition, label, batch, ...")
     gene_column: str | None = Field(default=None, description="Column of the genes; of AnnData's var, for h5ad.")
-    layer: str | None = Field(default=None, min_length=1, description="Layer of an AnnData file instead of its X.")
+    layer: str | None = Field(
+        default=None, min_length=1, description="Layer of an AnnData file instead of its X; or raw."
+    )
     strand: Literal["unstranded", "forward", "reverse"] = Field(
         default="unstranded", description="Column of STAR's ReadsPerGene.out.tab, where matrix is a folder of them."
     )

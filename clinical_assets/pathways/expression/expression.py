@@ -113,7 +113,7 @@ def read_expression(
     version : str, optional
         Kept as provenance.
     layer : str, optional
-        Layer of an AnnData file instead of its X.
+        Layer of an AnnData file instead of its X; `raw` is what AnnData keeps under that name, with genes of its own.
     strand : {"unstranded", "forward", "reverse"}
         Column of STAR's tables.
 

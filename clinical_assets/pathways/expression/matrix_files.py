@@ -30,6 +30,8 @@ Strand = Literal["unstranded", "forward", "reverse"]
 GZIP_MAGIC = b"\x1f\x8b"
 _MISSING = ("", "NA", "NaN", "nan", "null", "NULL", "N/A")
 _FEATURE_COUNTS = ("Geneid", "Chr", "Start", "End", "Strand", "Length")
+#: What layer is called that AnnData keeps beside X, with genes of its own.
+_RAW = "raw"
 _STAR_ENDING = "ReadsPerGene.out.tab"
 _STAR_COLUMN: dict[Strand, int] = {"unstranded": 1, "forward": 2, "reverse": 3}
 
@@ -318,20 +320,19 @@ def _read_h5ad(path: Path, gene_column: str | None, samples: Collection[str] | N
         )
     import anndata
 
+    if path.is_file() and path.open("rb").read(2) == GZIP_MAGIC:
+        raise ExpressionError(
+            f"{path.name} is compressed as a whole, which HDF5 cannot read", cure="unpack it: gunzip FILE"
+        )
     try:
         data = anndata.read_h5ad(path)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        said = next(iter(str(error).splitlines()), type(error).__name__)
         raise ExpressionError(
-            f"{path.name} is no AnnData file: {str(error).splitlines()[0][:100]}", cure="fetch it again, or rename it"
+            f"{path.name} is no AnnData file: {said[:100]}", cure="fetch it again, or rename it"
         ) from error
-    values = _layer(data, path.name, layer)
-    genes = tuple(map(str, data.var_names))
-    if gene_column is not None:
-        if gene_column not in data.var.columns:
-            raise ExpressionError(
-                f"{path.name} has no column {gene_column!r} in var", cure=f"name one of {list(data.var.columns)[:5]}"
-            )
-        genes = tuple(str(name) for name in data.var[gene_column])
+    values, var = _layer(data, path.name, layer)
+    genes = _var_names(var, path.name, gene_column)
     names = tuple(map(str, data.obs_names))
     at = [i for i, name in enumerate(names) if samples is None or name in samples]
     left = tuple(name for name in names if samples is not None and name not in samples)
@@ -340,12 +341,41 @@ def _read_h5ad(path: Path, gene_column: str | None, samples: Collection[str] | N
     return MatrixTable(dense.T.astype(np.float64), genes, tuple(names[i] for i in at), left, (said,))
 
 
-def _layer(data: Any, where: str, layer: str | None) -> Any:
-    layers: Sequence[str] = list(data.layers)
+def _layer(data: Any, where: str, layer: str | None) -> tuple[Any, Any]:
+    """Values (samples x genes) and the table of the genes; `raw` has genes of its own."""
+    layers: Sequence[str] = [*data.layers, *([_RAW] if data.raw is not None and _RAW not in data.layers else [])]
+    if layer is not None and layer not in layers:
+        raise ExpressionError(f"{where} has no layer {layer!r}", cure=f"name one of {layers}" if layers else "use X")
+    if layer == _RAW and _RAW not in data.layers:
+        return data.raw.X, data.raw.var
     if layer is not None:
-        if layer not in layers:
-            raise ExpressionError(f"{where} has no layer {layer!r}", cure=f"name one of {layers}")
-        return data.layers[layer]
+        return data.layers[layer], data.var
     if data.X is None:
         raise ExpressionError(f"{where} has an empty X", cure=f"name a layer: {layers or 'there is none'}")
-    return data.X
+    return data.X, data.var
+
+
+def _var_names(var: Any, where: str, gene_column: str | None) -> tuple[str, ...]:
+    """Names of the genes: the index of var, or one of its columns; text, categories or whole numbers."""
+    if gene_column is None:
+        return tuple(str(name).strip() for name in var.index)
+    if gene_column not in var.columns:
+        raise ExpressionError(
+            f"{where} has no column {gene_column!r} in var", cure=f"name one of {list(var.columns)[:5]}"
+        )
+    column = var[gene_column]
+    nameless = column.isna() | (column.astype(str).str.strip() == "")
+    if nameless.any():
+        raise ExpressionError(
+            f"{where}: {int(nameless.sum()):,} genes have no {gene_column!r} in var, the first is "
+            f"{str(var.index[int(nameless.argmax())])!r}",
+            cure="remove or name these genes, or name another column",
+        )
+    # A category's values have the type that counts.
+    kind = getattr(column.dtype, "categories", column).dtype.kind
+    if kind == "f":
+        raise ExpressionError(
+            f"{where}: column {gene_column!r} of var holds decimal numbers, not gene identifiers",
+            cure="store the identifiers as text or whole numbers",
+        )
+    return tuple(str(name).strip() for name in column)
