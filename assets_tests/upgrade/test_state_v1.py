@@ -18,7 +18,7 @@ from assets_tests.worlds.year.patients import patients
 from assets_tests.worlds.year.world import World
 from clinical_assets.cli import context
 from clinical_assets.cli.main import app
-from clinical_assets.cli.release.approvals import UNKEYED
+from clinical_assets.cli.release.review import UNKEYED
 from clinical_assets.governance.errors import Refused
 from clinical_assets.governance.promotion import promotion
 from clinical_assets.governance.promotion.release_record import refuse_unreleased

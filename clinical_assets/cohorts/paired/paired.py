@@ -122,7 +122,7 @@ class PrimaryRow(Strict):
 
 
 class StudyPlan(Grown):
-    """How much computing the study may cost; the default takes about a minute for 20 subjects and 600 genes.
+    """How much computing the study may cost: for 20 subjects and 600 genes a minute, and one more each permutation.
 
     ``permutations`` are run through the whole study, ablation and the choice of the best included; with a ``primary``
     row named beforehand, through that row alone. 0 runs none. ``level`` is what p is compared with.
