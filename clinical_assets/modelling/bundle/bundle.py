@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clinical_assets.modelling.bundle.contributions import Explanation
     from clinical_assets.modelling.bundle.fitted import Fitted
-    from clinical_assets.modelling.bundle.scorer import Scorer
+    from clinical_assets.modelling.bundle.scorer import BundleScorer
 
 FORMAT = 1
 MODEL, STATEMENT, RUN = "model.onnx", "features.sql", "run.json"
@@ -219,11 +219,11 @@ class Bundle:
         return self._scorer.matrix(features)
 
     @cached_property
-    def _scorer(self) -> Scorer:
+    def _scorer(self) -> BundleScorer:
         # Late: whoever reads a bundle, as most commands do, loads nothing that computes.
-        from clinical_assets.modelling.bundle.scorer import Scorer
+        from clinical_assets.modelling.bundle.scorer import BundleScorer
 
-        return Scorer(self.folder, self.description)
+        return BundleScorer(self.folder, self.description)
 
     @classmethod
     def _seal(cls, folder: Path) -> Bundle:

@@ -66,7 +66,7 @@ def require_equal(candidate: str, risk: FloatArray, other: FloatArray) -> None:
         )
 
 
-class Scorer:
+class BundleScorer:
     """The computing side of a bundle.
 
     Parameters
