@@ -114,6 +114,8 @@ class Clients:
 
     Attributes
     ----------
+    kept : bool
+        Whether each keeps its connection, and with it the process that took it; otherwise every request has a new one.
     acknowledged : dict of str to dict
         Answers by the name of their line: the prediction as it was given, with the model's digest.
     refused : list of str
@@ -122,6 +124,7 @@ class Clients:
 
     address: str
     number: int = CLIENTS
+    kept: bool = True
     acknowledged: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[str] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -148,8 +151,9 @@ class Clients:
 
     def _ask(self, number: int) -> None:
         asked = 0
+        limits = httpx.Limits(max_keepalive_connections=None if self.kept else 0)
         try:
-            with httpx.Client(timeout=30) as http:
+            with httpx.Client(timeout=30, limits=limits) as http:
                 while not self._stopping.is_set():
                     asked += 1
                     body = {"records": [record(patient_id=f"C{number}-{asked}", marker_a=asked % 7 - 3.0)]}
