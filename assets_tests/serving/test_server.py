@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,12 +59,14 @@ def test_two_processes_answer_at_one_port_write_one_chain_and_one_that_dies_is_r
     again = Clients(pair.address)
     with again.asking():
         assert again.wait_for(lambda: len(again.acknowledged) >= 20)
+        os.kill(killed, signal.SIGSTOP)
+        time.sleep(1)  # it is asked whether it lives, twice per second
         os.kill(killed, signal.SIGKILL)
 
     more = Clients(pair.address, kept=False)
     with more.asking():
         assert more.wait_for(lambda: len(more.acknowledged) >= 20)
-        assert more.wait_for(lambda: bool(processes(released) - set(first)), seconds=60)
+        assert more.wait_for(lambda: bool(processes(released) - set(first)), seconds=50)
     assert not more.refused
 
     assert pair.end() == 0

@@ -217,12 +217,20 @@ def serve(
 def _serve_by_several(config: Any, settings: Settings) -> None:
     from uvicorn.supervisors import Multiprocess
 
+    class Supervisor(Multiprocess):
+        def keep_subprocess_alive(self) -> None:
+            for process in self.processes:
+                # The child has an end of its own. With this one open too, a child that dies while it is asked whether
+                # it lives would be waited for.
+                process.child_conn.close()
+            super().keep_subprocess_alive()
+
     root = spill_root(settings)
     sweep_scratch_folders(root, prefix=_COUNTS)
     with scratch_folder(root, prefix=_COUNTS) as folder:
         # Processes find the folder by its variable, which must be there before they import what counts.
         os.environ[SHARED_COUNTS] = str(folder)
-        Multiprocess(config, sockets=[config.bind_socket()]).run()
+        Supervisor(config, sockets=[config.bind_socket()]).run()
 
 
 def _end_with(parent: BaseProcess) -> None:
