@@ -393,6 +393,14 @@ def test_what_nobody_sees_around_a_value_makes_no_other_person_in_tables_or_in_e
     assert duckdb.sql(f"SELECT {statement}").fetchone() == (core,)
 
 
+def test_an_identifier_that_was_written_as_a_formula_is_the_text_inside_in_tables_and_in_erasure() -> None:
+    written = ['="0012"', ' ="A-7" ', '="1"x', "=1+1"]
+    assert outcome(read(written, type="string", role="identifier"))[0] == ["0012", "A-7", '="1"x', "=1+1"]
+    found = [duckdb.sql(f"SELECT {subject_text(literal(each), integer=False)}").fetchone() for each in written]
+    assert found == [("0012",), ("A-7",), ('="1"x',), ("=1+1",)]
+    assert outcome(read(['="0012"'], type="string"))[0] == ['="0012"']
+
+
 def test_invisible_characters_inside_a_value_stay() -> None:
     assert outcome(read(["a\u200bb"], type="string"))[0] == ["a\u200bb"]
 

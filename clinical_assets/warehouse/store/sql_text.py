@@ -20,6 +20,8 @@ BLANKS = (
     "\u2028\u2029\u202f\u205f\u3000"
     "\xad\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff"
 )
+#: A text that an export wrote as a formula, so that a spreadsheet keeps its leading zeros; the text stands inside.
+TEXT_AS_FORMULA = '^="([^"]*)"$'
 
 
 def quoted(name: str) -> str:

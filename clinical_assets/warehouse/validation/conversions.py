@@ -16,7 +16,8 @@ Readings are strict where a lenient one would guess:
 - texts lose what nobody sees around them (`BLANKS`), and an empty text is missing; a letter and its accent are one
   character (NFC), whichever way a system wrote them;
 - an identifier that a spreadsheet took for a number (``1.23457E+11``, or more than 15 digits in a cell of numbers) has
-  lost digits and is not read: others would become the same person.
+  lost digits and is not read: others would become the same person; one written as a formula, ``="0012"``, is the text
+  inside.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ import polars as pl
 
 from clinical_assets.cohorts.tables import Column, ColumnType
 from clinical_assets.foundation.errors import SpecError
-from clinical_assets.warehouse.store.sql_text import BLANKS
+from clinical_assets.warehouse.store.sql_text import BLANKS, TEXT_AS_FORMULA
 
 POLARS_TYPES: dict[ColumnType, pl.DataType] = {
     "integer": pl.Int64(),
@@ -191,7 +192,10 @@ def _text(text: pl.Expr, column: Column, decimal: str, timezone: str | None) -> 
             return text.str.replace(" ", "T", literal=True).str.to_datetime(_ISO_DATETIME, strict=False, time_unit="us")
         case _:
             read = text.str.strip_chars(BLANKS).str.normalize("NFC")
-            return pl.when(~read.str.contains(_ROUNDED)).then(read) if "identifier" in column.role else read
+            if "identifier" not in column.role:
+                return read
+            read = read.str.replace(TEXT_AS_FORMULA, "${1}")
+            return pl.when(~read.str.contains(_ROUNDED)).then(read)
 
 
 def _formatted_date(text: pl.Expr, column: Column) -> pl.Expr:

@@ -17,7 +17,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.keys.pseudonyms import Pseudonyms
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
-from clinical_assets.warehouse.store.sql_text import BLANKS, literal, quoted
+from clinical_assets.warehouse.store.sql_text import BLANKS, TEXT_AS_FORMULA, literal, quoted
 from clinical_assets.warehouse.validation.cross_row import FINDINGS_TABLE
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def subject_text(column: str, *, integer: bool) -> str:
     """
     text = f"trim(CAST({column} AS VARCHAR), {literal(BLANKS)})"
     if not integer:
-        return f"nfc_normalize({text})"
+        return f"nfc_normalize(regexp_replace({text}, {literal(TEXT_AS_FORMULA)}, '\\1'))"
     return (
         f"CASE WHEN regexp_full_match({text}, {literal(_WHOLE)}) "
         f"THEN coalesce(CAST(TRY_CAST({text} AS HUGEINT) AS VARCHAR), {text}) ELSE {text} END"
