@@ -105,6 +105,17 @@ def test_paired_cohorts_are_listed_shown_checked_and_have_results(ward: Ward, sh
         shell("cohorts", "check", COHORT)
 
 
+def test_study_and_subjects_are_reached_from_the_page_of_all_cohorts_and_lead_back(
+    ward: Ward, first: dg.ExecuteInProcessResult
+) -> None:
+    index = ward.files.parents[1] / "reports" / "index.html"
+    reached = followed(index)
+    pages = [ward.files / "study.html", *(ward.files / "pages").glob("*.html")]
+    assert len(pages) > 3
+    for page in pages:
+        assert index.resolve() in reached[page.resolve()]
+
+
 def test_an_erased_subject_leaves_results_and_archive_and_never_comes_back(ward: Ward, shell: Shell) -> None:
     team = PairedTeam()
     ward.write(team)
@@ -117,22 +128,15 @@ def test_an_erased_subject_leaves_results_and_archive_and_never_comes_back(ward:
     assert [path.name for path in (state / "inputs").iterdir()] == [sets]
     assert "models and importances of" in said["remaining"][-1]["what"]
     assert subject not in json.dumps(said)
+    # The page of all cohorts leads to nothing that was removed.
+    assert not [
+        page for page in followed(ward.files.parents[1] / "reports" / "index.html") if page.name == "study.html"
+    ]
     again = ward.run("paired_expression")
     assert again.success
     assert metadata_of(again)["paired_expression"]["subjects"].value == 11
     other = shell("erase", subject, "--cohort", COHORT, "--reason", "request 7", "--yes")
     assert "were removed" in other
-
-
-def test_study_and_subjects_are_reached_from_the_page_of_all_cohorts_and_lead_back(
-    ward: Ward, first: dg.ExecuteInProcessResult
-) -> None:
-    index = ward.files.parents[1] / "reports" / "index.html"
-    reached = followed(index)
-    pages = [ward.files / "study.html", *(ward.files / "pages").glob("*.html")]
-    assert len(pages) > 3
-    for page in pages:
-        assert index.resolve() in reached[page.resolve()]
 
 
 def test_ready_made_scores_go_through_the_same_study(ward: Ward, shell: Shell) -> None:

@@ -19,6 +19,7 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.privacy.erasure import erasure
 from clinical_assets.governance.privacy.erasure.paired import erase_paired
 from clinical_assets.governance.privacy.safe_harbor.deidentify import deidentify as look
+from clinical_assets.observability.portfolio import write_portfolio
 from clinical_assets.records.actors import current_actor
 from clinical_assets.records.keys.pseudonyms import Pseudonyms
 from clinical_assets.records.keys.rotations import enter_rotations
@@ -67,6 +68,7 @@ def erase(
     else:
         tell = None if as_json else lambda text: err.print(f"- {text}", markup=False)
         done = erasure.erase(context.cohort(cohort), subject, reason=reason, progress=tell)
+    write_portfolio(context.workspace())  # nothing that was removed is linked any longer
     runs = finished_runs(cohort, delete=delete_runs)
     if as_json:
         show_json({**asdict(done), "runs": list(runs), "runs_deleted": delete_runs})
