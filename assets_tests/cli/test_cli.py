@@ -299,8 +299,10 @@ def test_an_unknown_cohort_is_refused_with_near_names(shell: Shell, command: tup
 def test_a_wrong_use_is_told_before_anything_is_run(shell: Shell, team: SideBySide) -> None:
     before = listing(team.data)
     for arguments, words in (
-        (("materialize",), "name cohorts, or give --all"),
-        (("materialize", SOUND, "--all"), "name cohorts, or give --all"),
+        (("materialize",), "name cohorts, or give --all or --family"),
+        (("materialize", SOUND, "--all"), "name cohorts, or give --all or --family"),
+        (("materialize", "--all", "--family", "cancer"), "name cohorts, or give --all or --family"),
+        (("materialize", "--family", "cancer", "--job", "study_micro_cohort"), "micro-cohorts have no families"),
         (("materialize", SOUND, "--job", "ingest"), "no job is called 'ingest'"),
         (("materialize", SOUND, "--select", "feature"), "has no asset 'feature'"),
     ):

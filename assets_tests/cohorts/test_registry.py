@@ -54,6 +54,17 @@ def test_an_unknown_cohort_is_refused_with_near_names() -> None:
         Catalogue(folders=(SHIPPED,)).spec("heart_desease")
 
 
+def test_members_of_a_family_are_named_and_of_no_other(tmp_path, minimal) -> None:
+    catalogue = _family(tmp_path, minimal, "name,site,miss\nlung_cancer,lung,8.5\nliver_cancer,liver,6\n")
+    assert catalogue.members("cancer") == ("liver_cancer", "lung_cancer")
+    with pytest.raises(SpecError, match="No family of cohorts is called 'cancers'") as refused:
+        catalogue.members("cancers")
+    assert refused.value.cure == "Families of the catalogue: cancer."
+    with pytest.raises(SpecError) as none:
+        Catalogue(folders=(SHIPPED,)).members("cancer")
+    assert none.value.cure == "Families of the catalogue: none."
+
+
 def test_a_family_makes_one_cohort_a_line_with_values_of_the_right_type(tmp_path, minimal) -> None:
     catalogue = _family(tmp_path, minimal, "name,site,miss\nliver_cancer,liver,6\nlung_cancer,lung,8.5\n")
     assert {"liver_cancer", "lung_cancer"} <= set(catalogue.names())

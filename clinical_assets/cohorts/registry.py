@@ -127,6 +127,23 @@ class Catalogue:
         """Names of all cohorts, sorted; no description is read."""
         return tuple(self.entries)
 
+    def members(self, family: str) -> tuple[str, ...]:
+        """Names of a family's cohorts, sorted; no description is read.
+
+        Raises
+        ------
+        SpecError
+            When no folder has such a family; the families there are are named.
+        """
+        found = tuple(name for name, entry in self.entries.items() if entry.family == family)
+        if not found:
+            families = sorted({entry.family for entry in self.entries.values() if entry.family is not None})
+            raise SpecError(
+                f"No family of cohorts is called {family!r}.",
+                cure=f"Families of the catalogue: {', '.join(families) or 'none'}.",
+            )
+        return found
+
     def entry(self, name: str) -> CatalogueEntry:
         """Where ``name`` is described.
 

@@ -42,6 +42,9 @@ def _jobs(incomplete: str) -> list[str]:
 def materialize(
     cohorts: Annotated[list[str] | None, typer.Argument(help="Names of cohorts.", autocompletion=cohort_names)] = None,
     every: Annotated[bool, typer.Option("--all", help="Every cohort of the catalogue that the job is for.")] = False,
+    families: Annotated[
+        list[str] | None, typer.Option("--family", help="Every cohort of this family; may be given several times.")
+    ] = None,
     job: Annotated[
         str,
         typer.Option(help=f"Job to run for each cohort: {', '.join(JOB_NAMES)}.", autocompletion=_jobs),
@@ -57,17 +60,21 @@ def materialize(
     One cohort's failure leaves the others alone; the exit code is 1 when any failed. Ctrl-C cancels the runs that go
     on, begins no other, and says which were done; the exit code is 130 then.
     """
-    if every == bool(cohorts):
-        raise typer.BadParameter("name cohorts, or give --all")
+    if every == bool(cohorts or families):
+        raise typer.BadParameter("name cohorts, or give --all or --family")
+    if job == PAIRED_JOB and families:
+        raise typer.BadParameter("micro-cohorts have no families", param_hint="--family")
     if job == PAIRED_JOB:
         paired = paired_catalogue(context.catalogue().folders)
         names = list(dict.fromkeys(cohorts or paired.names()))
         for name in names:
             paired.path(name)
     else:
-        names = list(dict.fromkeys(cohorts or context.catalogue().names()))
+        known = context.catalogue()
+        members = [name for family in families or () for name in known.members(family)]
+        names = list(dict.fromkeys([*(cohorts or ()), *members] or known.names()))
         for name in names:
-            context.catalogue().entry(name)
+            known.entry(name)
     assets = _known(job, select or [])
     spec = paired_catalogue(context.catalogue().folders).spec if job == PAIRED_JOB else context.workspace().spec
     broken = _broken(names, spec)
