@@ -102,6 +102,20 @@ def pending(settings: Settings, *, chunk: int = CHUNK, now: float | None = None)
     return found
 
 
+def astray(settings: Settings) -> tuple[int, int]:
+    """Files beside the cohorts' folders, and links inside these: nobody takes them in, whatever they are called."""
+    beside = [each for each in _listed(settings.inbox) if not each.is_dir(follow_symlinks=False)]
+    inside = [
+        each
+        for folder in _listed(settings.inbox)
+        if folder.is_dir(follow_symlinks=False)
+        for place in (Path(folder.path), Path(folder.path) / OUTCOMES)
+        for each in _listed(place)
+        if each.is_symlink()
+    ]
+    return sum(not _is_passed_over(each.name) for each in beside), len(inside)
+
+
 def waiting(settings: Settings, cohort: str, *, now: float | None = None) -> int:
     """How many files and folders of one cohort are complete, however many."""
     return sum(1 for _ in _marks(settings, cohort, now=now))

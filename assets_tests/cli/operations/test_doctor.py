@@ -65,3 +65,17 @@ def test_state_that_others_can_read_is_named_by_its_count(lived_in: Settings) ->
     lived_in.data.chmod(0o755)
     told = [each for each in doctor("data folder")[1] if "can be read by every account" in each["text"]]
     assert [each["state"] for each in told] == ["warn"]
+
+
+def test_files_that_nobody_takes_in_are_counted_with_what_to_do(lived_in: Settings, tmp_path: Path) -> None:
+    assert doctor("inbox") == (0, [])
+    (lived_in.inbox / "ward" / "outcomes").mkdir(parents=True)
+    for name in ("ward.csv", "other.xlsx", ".hidden", "ward/sound.csv"):
+        (lived_in.inbox / name).write_text("x")
+    (lived_in.inbox / "ward" / "outcomes" / "linked.csv").symlink_to(tmp_path)
+    code, (beside, link) = doctor("inbox")
+    assert code == 0
+    assert (beside["state"], beside["text"].startswith("2 files in ")) == ("warn", True)
+    assert "<cohort>/" in beside["cure"]
+    assert (link["state"], link["text"].startswith("1 link ")) == ("warn", True)
+    assert "ward.csv" not in json.dumps([beside, link])

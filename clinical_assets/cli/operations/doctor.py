@@ -26,6 +26,7 @@ from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.ledger import Ledger
 from clinical_assets.records.place import copied_from
+from clinical_assets.sources import inbox
 from clinical_assets.warehouse.store.encryption import extension_path
 
 _LEAST_FREE_GB = 2.0
@@ -139,6 +140,25 @@ def _orphaned_data() -> Iterator[DoctorFinding]:
             f"nobody describes it, but {cohort.size / 1e6:,.1f} MB of it lie here: {cohort.shown}",
             f"clinical-assets cohorts rename {cohort.name} NEW --reason ... gives them to a new name, "
             f"clinical-assets cohorts remove {cohort.name} --reason ... deletes them",
+        )
+
+
+def _inbox() -> Iterator[DoctorFinding]:
+    place = context.settings().inbox
+    beside, links = inbox.astray(context.settings())
+    if beside:
+        yield DoctorFinding(
+            "inbox",
+            "warn",
+            f"{_counted(beside, 'file')} in {place} itself, where nobody takes in anything",
+            f"Move each into {place}/<cohort>/; outcomes into outcomes/ below it.",
+        )
+    if links:
+        yield DoctorFinding(
+            "inbox",
+            "warn",
+            f"{_counted(links, 'link')} in the cohorts' folders, not followed",
+            "Put the file itself there.",
         )
 
 
@@ -264,6 +284,7 @@ _LOOKS = (
     _open_state,
     _catalogue,
     _orphaned_data,
+    _inbox,
     _encryption,
     _keys,
     _records,
