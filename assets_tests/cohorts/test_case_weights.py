@@ -7,24 +7,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from assets_tests.worlds.descriptions import case_weight
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.warehouse.outcomes.batch_spec import batch_spec
 from clinical_assets.warehouse.sql.guard.views import known_view
-
-WEIGHT = {
-    "type": "number",
-    "role": "weight",
-    "nullable": False,
-    "range": [0.01, 500],
-    "unit": "1",
-    "description": "For how many patients of the region the record stands.",
-}
 
 
 @pytest.fixture
 def weighted(minimal: dict[str, Any]) -> dict[str, Any]:
     """A right description with case weights."""
-    minimal["tables"]["subjects"]["columns"]["stands_for"] = dict(WEIGHT)
+    minimal["tables"]["subjects"]["columns"]["stands_for"] = case_weight()
     return minimal
 
 
@@ -64,7 +56,7 @@ def test_a_weight_that_could_be_missing_zero_or_something_else_is_refused(
 
 def test_two_weights_and_one_beside_the_subject_table_are_refused(weighted: dict[str, Any]) -> None:
     columns = weighted["tables"]["subjects"]["columns"]
-    columns["also"] = dict(WEIGHT)
+    columns["also"] = case_weight()
     with pytest.raises(ValidationError, match="stands_for, also have role weight"):
         CohortSpec.model_validate(weighted)
     weighted["tables"]["visits"] = {

@@ -46,6 +46,14 @@ _CARD: dict[str, Any] = {
     "contact": "The maintainers of the tests.",
     "horizon": "Until the end of a stay that never was.",
 }
+_CASE_WEIGHT: dict[str, Any] = {
+    "type": "number",
+    "role": "weight",
+    "nullable": False,
+    "range": [0.01, 500],
+    "unit": "1",
+    "description": "For how many patients of the region the record stands.",
+}
 _INFLUENZA = {"name": "Influenza", "icd10": ["J11.1"]}
 
 
@@ -73,6 +81,11 @@ def minimal(**parts: Any) -> dict[str, Any]:
 def decisions(**parts: Any) -> dict[str, Any]:
     """Costs of one to four and two tiers; ``limits`` and the like as more parts."""
     return {**copy.deepcopy(_DECISIONS), **parts}
+
+
+def case_weight() -> dict[str, Any]:
+    """A right column of case weights."""
+    return copy.deepcopy(_CASE_WEIGHT)
 
 
 def small_search(**changes: Any) -> dict[str, Any]:

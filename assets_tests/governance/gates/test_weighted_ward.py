@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets_tests.worlds.descriptions import case_weight
 from assets_tests.worlds.ward.trained import DESCRIPTION, Trained, train
 from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.governance.gates.bias import gate as bias
@@ -19,14 +20,6 @@ from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.trainings.reference import case_weights, read_reference
 from clinical_assets.warehouse.outcomes.batch_spec import batch_spec
 
-WEIGHT = {
-    "type": "number",
-    "role": "weight",
-    "nullable": False,
-    "range": [0.1, 100],
-    "description": "For how many patients of the region the record stands.",
-}
-
 
 def _with_weights(subjects: list[dict[str, Any]], _visits: list[dict[str, Any]]) -> None:
     for number, row in enumerate(subjects):
@@ -36,7 +29,7 @@ def _with_weights(subjects: list[dict[str, Any]], _visits: list[dict[str, Any]])
 @pytest.fixture(scope="module")
 def weighted(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     tables = copy.deepcopy(DESCRIPTION["tables"])
-    tables["subjects"]["columns"]["stands_for"] = WEIGHT
+    tables["subjects"]["columns"]["stands_for"] = case_weight()
     return train(tmp_path_factory.mktemp("weighted"), change=_with_weights, description={"tables": tables})
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets_tests.worlds.descriptions import case_weight
 from assets_tests.worlds.tables.training import made_up, make_spec
 from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.evaluation.subgroups import subgroup_rows
@@ -17,15 +18,7 @@ from clinical_assets.modelling.evaluation.training_warnings import CASE_WEIGHTS
 from clinical_assets.statistics.uncertainty.effective_size import effective_sample_size, effective_weights
 
 DECISIONS = make_spec().decisions
-COLUMN = {
-    "stands_for": {
-        "type": "number",
-        "role": "weight",
-        "nullable": False,
-        "range": [0.1, 100],
-        "description": "For how many patients the record stands.",
-    }
-}
+COLUMN = {"stands_for": case_weight()}
 
 
 def _case_control(n: int, *, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets_tests.worlds.descriptions import case_weight
 from assets_tests.worlds.tables.training import Table, as_input, made_up, make_spec
 from clinical_assets.cohorts.decisions import Costs
 from clinical_assets.cohorts.spec import CohortSpec
@@ -19,15 +20,7 @@ from clinical_assets.modelling.search.spaces import start
 from clinical_assets.modelling.table.inputs import ModelInput, UnusableTable
 
 COSTS = Costs.model_validate({"false_positive": 1, "false_negative": 4, "rationale": "For tests."})
-COLUMN = {
-    "stands_for": {
-        "type": "number",
-        "role": "weight",
-        "nullable": False,
-        "range": [0.1, 100],
-        "description": "For how many patients the record stands.",
-    }
-}
+COLUMN = {"stands_for": case_weight()}
 
 
 def _weighted(table: Table, weights: np.ndarray) -> Table:
