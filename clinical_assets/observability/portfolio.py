@@ -20,7 +20,8 @@ from clinical_assets.foundation.atomic_files import write_whole
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.candidate.candidate import candidate_of
 from clinical_assets.governance.dossier import folder as dossier_folder
-from clinical_assets.governance.promotion.blockers import blockers_by_people, in_short, waits_for
+from clinical_assets.governance.promotion.blocker import in_short, waits_for
+from clinical_assets.governance.promotion.blockers import blockers_by_people
 from clinical_assets.governance.signing.signatures import true_signatures
 from clinical_assets.governance.verdicts.verdict import GATES
 from clinical_assets.governance.verdicts.verdict_store import latest_verdicts

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
-import pytest
 
 from assets_tests.worlds.ward.trained import COHORT, Trained
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
@@ -86,13 +83,6 @@ def test_groups_are_named_by_their_labels() -> None:
     )
     assert spec.labelled("sex=1: it has 2 rows") == "sex=1: Male: it has 2 rows"
     assert spec.labelled("sex=01, unisex=0, sex=0: Female") == "sex=01, unisex=0, sex=0: Female"
-
-
-@pytest.mark.parametrize("top", [0.004, 0.05, 0.18, 0.7, 0.99])
-def test_axes_of_risks_end_a_little_beyond_the_risks_and_never_beyond_one(top: float) -> None:
-    end = plots._end([top])
-    assert top <= end <= min(1.0, 1.2 * top + 1e-9)
-    assert math.isclose(end, round(end, 4))
 
 
 def test_a_rare_outcome_fills_its_panel_as_a_common_one_does() -> None:

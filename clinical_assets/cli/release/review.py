@@ -12,7 +12,8 @@ from clinical_assets.cli.output import out, seconds, show_json, show_rows, show_
 from clinical_assets.foundation.short_digests import short_digest
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate, candidate_of
 from clinical_assets.governance.dossier.stored_dossier import Dossier
-from clinical_assets.governance.promotion.blockers import Blocker, blockers
+from clinical_assets.governance.promotion.blocker import Blocker
+from clinical_assets.governance.promotion.blockers import blockers
 from clinical_assets.governance.signing.record import Signature
 from clinical_assets.governance.signing.rules import verified_dossier
 from clinical_assets.governance.signing.signatures import true_signatures

@@ -170,7 +170,7 @@ def promotion(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     """
     from clinical_assets.foundation.errors import ClinicalAssetsError
     from clinical_assets.governance.promotion.auto_promotion import ready
-    from clinical_assets.governance.promotion.blockers import in_short
+    from clinical_assets.governance.promotion.blocker import in_short
     from clinical_assets.records.place import has_records
 
     workspace = platform.workspace()

@@ -131,7 +131,7 @@ def champion_model(context: dg.AssetExecutionContext, cohort: CohortHandle) -> A
     nothing stands against it any more; a model that waits for people is no failed run.
     """
     from clinical_assets.governance.candidate.candidate import candidate_of
-    from clinical_assets.governance.promotion.blockers import waits_for
+    from clinical_assets.governance.promotion.blocker import waits_for
     from clinical_assets.governance.promotion.promotion import PromotionRefused, promote
 
     try:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from clinical_assets.governance.candidate.approved_terms import released_as_agreed
 from clinical_assets.governance.candidate.candidate import candidate_of
 from clinical_assets.governance.dossier.stored_dossier import load_dossier
-from clinical_assets.governance.promotion.blockers import blockers, waits_for
+from clinical_assets.governance.promotion.blocker import waits_for
+from clinical_assets.governance.promotion.blockers import blockers
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.workspace import CohortHandle
 

@@ -7,8 +7,7 @@ making it champion (``promotion``). Nothing that an asset, a check or a screen s
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.short_digests import short_digest
@@ -21,6 +20,7 @@ from clinical_assets.governance.dossier.folder import DossierError
 from clinical_assets.governance.dossier.stored_dossier import load_dossier, outdated_gates, shows_present_description
 from clinical_assets.governance.errors import Refused
 from clinical_assets.governance.privacy.erasure.models import marked_for_retraining
+from clinical_assets.governance.promotion.blocker import WAIVER, Blocker
 from clinical_assets.governance.signing.approval_status import ApprovalStatus, last_rollback
 from clinical_assets.governance.signing.signatures import refuse_changed, standing_on
 from clinical_assets.governance.verdicts.verdict import GATES, Gate
@@ -32,32 +32,6 @@ from clinical_assets.modelling.trainings.reference import ReferenceMissing
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.ledger.ledger import Ledger
 from clinical_assets.records.place import refuse_copy
-
-_WAIVER = "waiver of "
-# Said beside a signature that is lacking, to tell why one that was given does not count; and what ends by itself.
-_WITH_WAITING = frozenset({"signature_expired", "other_dossier", "rolled_back", "plan_changed", "registry_unavailable"})
-
-
-@dataclass(frozen=True)
-class Blocker:
-    """One reason against a release.
-
-    Attributes
-    ----------
-    code : str
-        Stable name, such as ``unsigned`` or ``gate_failed``.
-    message : str
-        What is wrong.
-    cure : str
-        What would end it.
-    waits_for : str or None
-        What a person has still to do, in short; None where something is wrong.
-    """
-
-    code: str
-    message: str
-    cure: str
-    waits_for: str | None = None
 
 
 def blockers(
@@ -84,26 +58,6 @@ def blockers(
         *_about_erasure(candidate),
         *(_about_registry(candidate) if ask_registry else ()),
     )
-
-
-def waits_for(found: Sequence[Blocker]) -> tuple[str, ...]:
-    """What a release waits for, in short, where nothing is wrong with it; else nothing.
-
-    Parameters
-    ----------
-    found : sequence of Blocker
-        As `blockers` gives them.
-    """
-    if any(each.waits_for is None and each.code not in _WITH_WAITING for each in found):
-        return ()
-    return tuple(dict.fromkeys(each.waits_for for each in found if each.waits_for is not None))
-
-
-def in_short(waits: Sequence[str]) -> str:
-    """What `waits_for` gave, with waivers counted and not named."""
-    waivers = sum(each.startswith(_WAIVER) for each in waits)
-    counted = [f"{waivers} waiver{'s' if waivers > 1 else ''}"] if waivers else []
-    return ", ".join(counted + [each for each in waits if not each.startswith(_WAIVER)])
 
 
 def blockers_by_people(
@@ -268,7 +222,7 @@ def _about_verdicts_and_signatures(candidate: ReleaseCandidate, now: dt.datetime
                     f"{run.gate}/{verdict.criterion} could not be judged, and on this dossier {who}: {verdict.reason}",
                     f"Waive it: clinical-assets waive {candidate.cohort} --digest {short_digest(dossier.digest)} "
                     f"--gate {run.gate} --criterion '{verdict.criterion}' --as LOGIN --reason '...'",
-                    waits_for=f"{_WAIVER}{run.gate}/{verdict.criterion}",
+                    waits_for=f"{WAIVER}{run.gate}/{verdict.criterion}",
                 )
     yield from _about_authors(candidate, found)
     for rejection in found.rejections:

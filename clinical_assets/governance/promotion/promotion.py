@@ -16,7 +16,8 @@ from clinical_assets.governance.candidate import approved_terms
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.dossier.stored_dossier import load_dossier
 from clinical_assets.governance.errors import Refused
-from clinical_assets.governance.promotion.blockers import Blocker, blockers, blockers_by_people, needs_signatures
+from clinical_assets.governance.promotion.blocker import Blocker
+from clinical_assets.governance.promotion.blockers import blockers, blockers_by_people, needs_signatures
 from clinical_assets.governance.promotion.champion_switch import ChampionChange, Recovery, apply, recover, recover_held
 from clinical_assets.governance.promotion.release_record import (
     is_recorded,

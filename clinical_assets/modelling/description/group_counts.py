@@ -103,3 +103,11 @@ def _row(row: StoredGroup, *, n: Count, events: Count) -> ShownGroup:
             if name not in few
         },
     )
+
+
+def counted(n: Count, events: Count) -> str:
+    """Counts of a group; one that is suppressed stands as it is."""
+    return ", ".join(
+        f"{name} = {count:,}" if isinstance(count, int) else f"{name} {count}"
+        for name, count in (("n", n), ("events", events))
+    )

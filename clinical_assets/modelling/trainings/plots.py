@@ -13,9 +13,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinical_assets.modelling.description.group_counts import Count, group_counts
+from clinical_assets.modelling.description.group_counts import counted, group_counts
 from clinical_assets.modelling.description.model_terms import direction_in_words
-from clinical_assets.reporting.figures import ACCENT, INK, QUIET, new_figure, png
+from clinical_assets.reporting.figures import (
+    ACCENT,
+    INK,
+    QUIET,
+    USUAL_SIZE,
+    end_of_axis,
+    in_percent,
+    label_synthetic,
+    mark_threshold,
+    new_figure,
+    panel,
+    png,
+    stacked_panels,
+)
 from clinical_assets.reporting.formats import words
 from clinical_assets.statistics.calibration.smooth_calibration import CalibrationPlot, smooth_observed_risk
 from clinical_assets.statistics.decisions.cost_curve import CostCurve
@@ -31,7 +44,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-_SIZE = {"width": 4.6, "height": 3.6}
 # Told apart also by readers who see no red or green (Okabe and Ito), and in print by their order in the legend.
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 # Fewer events make no curve.
@@ -45,8 +57,8 @@ def calibration_picture(
 
     Both axes end where the risks do, so that a rare outcome can be read; ``risk`` has shape (n,).
     """
-    figure, (axes, below) = _stacked("Predicted risk", synthetic)
-    top = _end([*points.bin_predicted, *points.bin_observed, float(np.quantile(risk, 0.995))])
+    figure, (axes, below) = stacked_panels("Predicted risk", synthetic)
+    top = end_of_axis([*points.bin_predicted, *points.bin_observed, float(np.quantile(risk, 0.995))])
     axes.plot([0, top], [0, top], color=QUIET, lw=0.8, ls="--", label="perfect")
     axes.fill_between(points.predicted, points.low, points.high, color=INK, alpha=0.15, lw=0)
     axes.plot(points.predicted, points.observed, color=INK, label="smooth, 95 % band")
@@ -82,8 +94,8 @@ def group_calibration_picture(
     its own (n,). A group with fewer than 20 events or non-events has no curve, only its mean with a Wilson interval,
     and says so.
     """
-    figure = new_figure(width=_SIZE["width"], height=(_SIZE["height"] + 0.5) * len(attributes))
-    top = _end([float(np.quantile(risk, 0.99)), float(np.average(event, weights=weights)) * 2])
+    figure = new_figure(width=USUAL_SIZE["width"], height=(USUAL_SIZE["height"] + 0.5) * len(attributes))
+    top = end_of_axis([float(np.quantile(risk, 0.99)), float(np.average(event, weights=weights)) * 2])
     for place, (title, groups) in enumerate(attributes.items(), start=1):
         axes = figure.add_subplot(len(attributes), 1, place)
         axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--")
@@ -94,7 +106,7 @@ def group_calibration_picture(
                 event[mine],
                 risk[mine],
                 None if weights is None else weights[mine],
-                name=f"{label} ({_counted(n, events)})",
+                name=f"{label} ({counted(n, events)})",
                 colour=colour,
             )
             for colour, (label, mine), (n, events) in zip(cycle(_COLOURS), groups.items(), counts, strict=False)
@@ -109,7 +121,7 @@ def group_calibration_picture(
         axes.legend(
             handles=drawn, fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1
         )
-    _label_synthetic(figure, synthetic)
+    label_synthetic(figure, synthetic)
     return png(figure)
 
 
@@ -125,8 +137,8 @@ def class_calibration_picture(
 
     A class with fewer than 20 rows has no curve, only its mean.
     """
-    figure, axes = _start("Predicted probability of the class", "Observed share", synthetic, height=4.4)
-    top = _end(np.quantile(probabilities, 0.99, axis=0).tolist())
+    figure, axes = panel("Predicted probability of the class", "Observed share", synthetic, height=4.4)
+    top = end_of_axis(np.quantile(probabilities, 0.99, axis=0).tolist())
     axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--")
     drawn = [
         _group_curve(
@@ -155,13 +167,13 @@ def roc_picture(
     synthetic: bool,
 ) -> bytes:
     """Sensitivity against the false-positive rate, with the threshold in use; ``event`` and ``risk`` are (n,)."""
-    figure, axes = _start("1 - specificity", "Sensitivity", synthetic)
+    figure, axes = panel("1 - specificity", "Sensitivity", synthetic)
     grid = np.concatenate([[0.0], np.unique(risk), [1.1]])
     sensitivity, specificity = sensitivity_specificity_curve(event, risk, thresholds=grid, weights=weights)
     axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--", label="chance")
     axes.plot(1 - specificity, sensitivity, color=INK, label=f"AUROC {auroc}")
     at, of = sensitivity_specificity_curve(event, risk, thresholds=[threshold], weights=weights)
-    axes.plot(1 - of, at, "o", ms=5, color=ACCENT, label=f"threshold {_short(threshold)}")
+    axes.plot(1 - of, at, "o", ms=5, color=ACCENT, label=f"threshold {in_percent(threshold)}")
     axes.set_aspect("equal")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
     return png(figure)
@@ -177,13 +189,13 @@ def precision_recall_picture(
     synthetic: bool,
 ) -> bytes:
     """Positive predictive value against sensitivity, with the event share and the threshold in use; (n,) arrays."""
-    figure, axes = _start("Sensitivity (recall)", "Positive predictive value (precision)", synthetic)
+    figure, axes = panel("Sensitivity (recall)", "Positive predictive value (precision)", synthetic)
     order = np.argsort(-risk, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
     counts = np.ones(event.size) if weights is None else weights
     events, share = counts @ event, float(np.average(event, weights=counts))
     alerted, caught = np.cumsum(counts[order])[ends], np.cumsum((counts * event)[order])[ends]
-    axes.axhline(share, color=QUIET, lw=0.8, ls="--", label=f"event share {_short(share)}")
+    axes.axhline(share, color=QUIET, lw=0.8, ls="--", label=f"event share {in_percent(share)}")
     axes.step(caught / events, caught / alerted, color=INK, where="post", label=f"AUPRC {auprc}")
     alert = risk >= threshold
     if alert.any():
@@ -193,7 +205,7 @@ def precision_recall_picture(
             "o",
             ms=5,
             color=ACCENT,
-            label=f"threshold {_short(threshold)}",
+            label=f"threshold {in_percent(threshold)}",
         )
     axes.set_xlim(0, 1.02)
     axes.set_ylim(0, 1.02)
@@ -204,14 +216,14 @@ def precision_recall_picture(
 
 def decision_curve_picture(curve: DecisionCurve, *, threshold: float, synthetic: bool) -> bytes:
     """Net benefit against the threshold, with treating everyone and no one, and the threshold in use."""
-    figure, axes = _start("Threshold probability", "Net benefit", synthetic)
+    figure, axes = panel("Threshold probability", "Net benefit", synthetic)
     axes.axhline(0, color=QUIET, lw=0.9, label="treat no one")
     axes.plot(curve.thresholds, curve.treat_all, color=QUIET, lw=0.9, ls="--", label="treat everyone")
     axes.fill_between(
         curve.thresholds, curve.model_low, curve.model_high, color=INK, alpha=0.15, lw=0, label="model, 95 % band"
     )
     axes.plot(curve.thresholds, curve.model, color=INK, label="model")
-    _mark(axes, threshold)
+    mark_threshold(axes, threshold)
     top = float(np.nanmax(curve.model_high))
     # Treating everyone falls without end; what matters happens above and just below zero.
     axes.set_ylim(-0.25 * max(top, 0.02), 1.1 * max(top, 0.02))
@@ -222,14 +234,14 @@ def decision_curve_picture(curve: DecisionCurve, *, threshold: float, synthetic:
 
 def cost_curve_picture(curve: CostCurve, *, unit: str, synthetic: bool) -> bytes:
     """Expected cost per patient against the threshold, with its band and the closed-form threshold."""
-    figure, axes = _start("Threshold probability", f"Cost per patient ({unit})", synthetic)
+    figure, axes = panel("Threshold probability", f"Cost per patient ({unit})", synthetic)
     axes.fill_between(
         curve.thresholds, curve.low, curve.high, color=INK, alpha=0.15, lw=0, step="post", label="observed, 95 % band"
     )
     axes.step(curve.thresholds, curve.cost, color=INK, where="post", label="observed")
     axes.axvspan(curve.optimum_low, curve.optimum_high, color=QUIET, alpha=0.12, lw=0, label="cheapest, 95 % interval")
     axes.axvline(curve.optimum_threshold, color=QUIET, lw=0.9, label="cheapest")
-    _mark(axes, curve.theoretical_threshold)
+    mark_threshold(axes, curve.theoretical_threshold)
     axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
     return png(figure)
 
@@ -262,9 +274,9 @@ def risk_distribution_figure(
     synthetic: bool = False,
 ) -> Figure:
     """The figure of `risk_distribution_picture`."""
-    figure, panels = _stacked("Predicted risk", synthetic, heights=(1, 1))
+    figure, panels = stacked_panels("Predicted risk", synthetic, heights=(1, 1))
     logarithmic = float(np.quantile(risk, 0.9)) < 0.2
-    low, high = max(float(risk.min()), 1e-4), _end([float(risk.max())])
+    low, high = max(float(risk.min()), 1e-4), end_of_axis([float(risk.max())])
     bins = np.geomspace(low, high, 31) if logarithmic else np.linspace(0, high, 31)
     if logarithmic:
         panels[1].set_xscale("log")
@@ -280,7 +292,7 @@ def risk_distribution_figure(
         for place, name in enumerate(tiers):
             start, end = max(borders[place], bins[0]), min(borders[place + 1], bins[-1])
             if start < end:
-                label = f"{name}: from {_short(borders[place])}" if index == 0 else None
+                label = f"{name}: from {in_percent(borders[place])}" if index == 0 else None
                 axes.axvspan(start, end, color=INK, alpha=0.04 + 0.09 * place, lw=0, zorder=0, label=label)
                 axes.axvline(start, color=INK, lw=0.6, ls=":")
         axes.set_xlim(bins[0], bins[-1])
@@ -303,7 +315,7 @@ def contributions_picture(
     """
     ranked = sorted(mean_absolute.items(), key=lambda item: item[1], reverse=True)[:most][::-1]
     colours = {"higher value, higher risk": ACCENT, "higher value, lower risk": INK, "no single direction": QUIET}
-    figure, axes = _start("Mean absolute contribution (log-odds)", "", synthetic, height=1.2 + 0.24 * len(ranked))
+    figure, axes = panel("Mean absolute contribution (log-odds)", "", synthetic, height=1.2 + 0.24 * len(ranked))
     seen: set[str] = set()
     for name, value in ranked:
         says = direction_in_words(directions.get(name))
@@ -324,7 +336,7 @@ def candidates_picture(
     synthetic: bool,
 ) -> bytes:
     """The candidates' nested estimates with intervals; the selected one in colour."""
-    figure, axes = _start(label, "", synthetic, height=0.9 + 0.3 * len(names))
+    figure, axes = panel(label, "", synthetic, height=0.9 + 0.3 * len(names))
     for place, (name, value, low, high) in enumerate(zip(names, values, lows, highs, strict=True)):
         colour = ACCENT if name == selected else INK
         axes.plot([low, high], [place, place], color=colour, lw=1.4)
@@ -355,20 +367,8 @@ def trials_picture(trials: pl.DataFrame, *, score: str, synthetic: bool) -> byte
         axes.spines[["top", "right"]].set_visible(False)
     figure.supxlabel("trial", fontsize=7)
     figure.supylabel(score.replace("_", " "), fontsize=7)
-    _label_synthetic(figure, synthetic)
+    label_synthetic(figure, synthetic)
     return png(figure)
-
-
-def _stacked(xlabel: str, synthetic: bool, *, heights: tuple[float, float] = (4, 1)) -> tuple[Figure, list[Axes]]:
-    """Two panels above one another with one x axis."""
-    figure = new_figure(width=_SIZE["width"], height=_SIZE["height"] + 0.6)
-    panels: list[Axes] = list(figure.subplots(2, 1, sharex=True, height_ratios=heights))
-    for axes in panels:
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[1].set_xlabel(xlabel, fontsize=8)
-    _label_synthetic(figure, synthetic)
-    return figure, panels
 
 
 def _histogram(axes: Axes, risk: np.ndarray, top: float, weights: np.ndarray | None) -> None:
@@ -394,42 +394,3 @@ def _group_curve(
     low_end, high_end = np.quantile(risk, [0.02, 0.98]).tolist()
     at = np.linspace(low_end, high_end, 60)
     return axes.plot(at, smooth_observed_risk(event, risk, at=at, weights=weights), color=colour, lw=1.3, label=name)[0]
-
-
-def _counted(n: Count, events: Count) -> str:
-    """Counts of a group; one that is suppressed stands as it is."""
-    return ", ".join(
-        f"{name} = {count:,}" if isinstance(count, int) else f"{name} {count}"
-        for name, count in (("n", n), ("events", events))
-    )
-
-
-def _end(values: Sequence[float]) -> float:
-    """End of an axis of risks: the largest value with a little room, to two digits, at most 1."""
-    most = 1.08 * max(values)
-    digits = -math.floor(math.log10(most)) + 1
-    return min(1.0, float(math.ceil(most * 10.0**digits) / 10.0**digits))
-
-
-def _short(share: float) -> str:
-    return f"{100 * share:.1f}".removesuffix(".0") + " %"
-
-
-def _start(xlabel: str, ylabel: str, synthetic: bool, *, height: float | None = None) -> tuple[Figure, Axes]:
-    figure = new_figure(width=_SIZE["width"], height=height or _SIZE["height"])
-    axes = figure.add_subplot()
-    axes.set_xlabel(xlabel, fontsize=8)
-    axes.set_ylabel(ylabel, fontsize=8)
-    axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
-    _label_synthetic(figure, synthetic)
-    return figure, axes
-
-
-def _label_synthetic(figure: Figure, synthetic: bool) -> None:
-    if synthetic:
-        figure.suptitle("SYNTHETIC RECORDS", fontsize=8, color=ACCENT, fontweight="bold")
-
-
-def _mark(axes: Axes, threshold: float) -> None:
-    axes.axvline(threshold, color=ACCENT, lw=0.9, ls=":", label=f"threshold {_short(threshold)}")
