@@ -15,12 +15,12 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from clinical_assets.serving.access.callers import AccessRefused, Caller, Right
-from clinical_assets.serving.answers import RecordedAnswer, predictions_answer
+from clinical_assets.serving.answers import RecordedAnswer
 from clinical_assets.serving.follow_up import ActionsBody, OutcomesBody
-from clinical_assets.serving.predictions import PredictionRequest
 from clinical_assets.serving.requests.findings import RequestRefused
-from clinical_assets.serving.requests.reading import read_body, read_records
+from clinical_assets.serving.requests.reading import read_body
 from clinical_assets.serving.service import PredictionService
+from clinical_assets.serving.web.asking import answered
 from clinical_assets.serving.web.problems import Problem
 
 COHORT_PATH = "/v1/cohorts/{cohort}"
@@ -86,14 +86,16 @@ async def _predict(cohort: str, request: Request, asked: Literal["predict", "exp
     if asked == "explain":
         require_right(request, caller, "reasons", cohort)
     service = service_of(request)
-    found = service.cohort(cohort)
-    read = read_records(found.model, await json_body(request))
-    if not read.records:
-        raise RequestRefused(read.findings)
-    asking = PredictionRequest(request_id(request), caller.key, asked, read.records, received, read.findings)
-    logged = await found.predictions.answer(asking)
-    answer = predictions_answer(logged, request=request_id(request), rights=caller.rights, explain=asked == "explain")
-    service.statistics.predicted(cohort, logged, seconds=time.perf_counter() - received)
+    service.cohort(cohort)
+    answer = await answered(
+        service,
+        caller,
+        cohort,
+        await json_body(request),
+        request=request_id(request),
+        asked=asked,
+        received=received,
+    )
     return model_response(answer)
 
 
