@@ -4,8 +4,8 @@
 
 Each trial draws patients one after the other, assigns half of them to the challenger, and is looked at 50 times, at
 equal distances up to twice the planned size; one without effect is wrong when a verdict is given at any look. The
-planned size, the sequence and the guardrail are those that ``experiments`` uses. Harm is given as the loss of net benefit
-in units of the planned gain.
+planned size and the sequence are those that ``experiments`` uses. Harm is given as the loss of net benefit in units of
+the planned gain.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clinical_assets.foundation.types import BoolArray, FloatArray, IntArray
+from clinical_assets.foundation.types import BoolArray, IntArray
 from clinical_assets.statistics.trials.bounded_difference import running_difference, tuned_rho
 from clinical_assets.statistics.trials.looks import obrien_fleming_boundaries
 from clinical_assets.statistics.trials.planned_size import PlannedSize, net_benefit_variance, planned_size
@@ -30,10 +30,10 @@ ALPHA, POWER, LOOKS, AT_ONCE = 0.05, 0.8, 50, 250
 class Outcomes:
     """Of each trial: patients seen at the first verdict in favour, against, and by a plain z test; 0 is never."""
 
-    promoted: FloatArray, IntArray
-    rolled_back: FloatArray, IntArray
-    plain: FloatArray, IntArray
-    scheduled: FloatArray, IntArray
+    promoted: IntArray
+    rolled_back: IntArray
+    plain: IntArray
+    scheduled: IntArray
 
 
 def simulate(*, gain: float, trials: int, size: PlannedSize, seed: int, longest: float = 2.0) -> Outcomes:
@@ -42,7 +42,7 @@ def simulate(*, gain: float, trials: int, size: PlannedSize, seed: int, longest:
     n = round(longest * size.n)
     looks = np.linspace(n / LOOKS, n, LOOKS).round().astype(int) - 1
     rho = tuned_rho(size.variation, alpha=ALPHA / 2)
-    found: list[tuple[FloatArray, ...]] = []
+    found: list[tuple[IntArray, ...]] = []
     edges = np.array(obrien_fleming_boundaries([0.25, 0.5, 0.75, 1.0], alpha=ALPHA))
     scheduled = np.array([size.n // 4, size.n // 2, 3 * size.n // 4, size.n]) - 1
     for begin in range(0, trials, AT_ONCE):
@@ -67,8 +67,8 @@ def simulate(*, gain: float, trials: int, size: PlannedSize, seed: int, longest:
     return Outcomes(*(np.concatenate(each) for each in zip(*found, strict=True)))
 
 
-def _first(crossed: BoolArray, looks: IntArray) -> FloatArray:
-    return np.where(crossed.any(axis=1), looks[crossed.argmax(axis=1)] + 1.0, 0.0)
+def _first(crossed: BoolArray, looks: IntArray) -> IntArray:
+    return np.where(crossed.any(axis=1), looks[crossed.argmax(axis=1)] + 1, 0)
 
 
 def main() -> None:
@@ -102,8 +102,8 @@ def main() -> None:
         harm = simulate(gain=factor * GAIN, trials=asked.trials // 10, size=size, seed=asked.seed + 2, longest=1.0)
         stopped = harm.rolled_back[harm.rolled_back > 0]
         print(
-            f"a loss of {-factor} x the planned gain: ended in {stopped.size / harm.rolled_back.size:.1%}, after a median "
-            f"of {np.median(stopped):.0f} patients = {np.median(stopped) / size.n:.0%} of the planned, "
+            f"a loss of {-factor} x the planned gain: ended in {stopped.size / harm.rolled_back.size:.1%}, after a "
+            f"median of {np.median(stopped):.0f} patients = {np.median(stopped) / size.n:.0%} of the planned, "
             f"{np.median(stopped) / 2:.0f} of them exposed; 95 % within {np.quantile(stopped, 0.95) / size.n:.0%}"
         )
     print(f"{time.process_time() - began:.0f} CPU s")
