@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from assets_tests.worlds.descriptions import case_weight
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import WarehouseError
 from clinical_assets.foundation.settings import Settings
@@ -136,6 +137,22 @@ def test_tables_of_different_age_are_refused(small_spec: CohortSpec, settings: S
 def test_an_outcome_missing_without_a_reason_is_refused(small_spec: CohortSpec, settings: Settings) -> None:
     with pytest.raises(WarehouseError, match=r"1 units .* neither an outcome nor a reason"):
         load_feature_table(fill(settings, outcomes=[*OUTCOMES[:3], ("p1", None, None)]), small_spec)
+
+
+@pytest.mark.parametrize(("column", "factor"), [(None, 1.0), ("stands_for", 3.0)])
+def test_units_weigh_what_the_outcome_gives_them_times_their_own_case_weight(
+    minimal: dict[str, Any], settings: Settings, column: str | None, factor: float
+) -> None:
+    if column is not None:
+        minimal["tables"]["subjects"]["columns"][column] = case_weight()
+    warehouse = fill(settings)
+    with warehouse.writer() as connection:
+        connection.execute("ALTER TABLE validated.subjects ADD COLUMN stands_for DOUBLE DEFAULT 3")
+        connection.execute("ALTER TABLE model.outcomes ADD COLUMN case_weight DOUBLE")
+        connection.execute("UPDATE model.outcomes SET case_weight = 1.5 WHERE outcome = 1")
+        connection.execute("UPDATE model.outcomes SET case_weight = 1.25 WHERE outcome = 0")
+    frame = load_feature_table(warehouse, CohortSpec.model_validate(minimal)).frame
+    assert frame["case_weight"].to_list() == [1.25 * factor, 1.25 * factor, 1.5 * factor]
 
 
 def test_a_feature_that_is_no_number_is_refused(small_spec: CohortSpec, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,10 @@ _FRAME: dict[str, Any] = {
     "target": {"description": "An event.", "classes": ["no", "yes"]},
     "decisions": decisions(),
 }
+
+
+#: Day on which everybody enrols.
+INDEX = dt.date(2020, 3, 1)
 
 
 def column(kind: str, role: str | list[str] = "feature", **more: Any) -> dict[str, Any]:

@@ -172,7 +172,7 @@ def model_input(table: TrainingTable, spec: CohortSpec) -> ModelInput:
         groups=frame[table.subject].rank("dense").to_numpy().astype(np.int64),
         feature_columns=tuple(table.feature_columns),
         classes=spec.target.classes,
-        weights=_weights(frame, spec.weight) if spec.weight is not None else None,
+        weights=_weights(frame, spec) if {CASE_WEIGHT} <= set(frame.columns) - set(table.feature_columns) else None,
     )
     data.refuse_missing_classes(where="usable")
     return data
@@ -225,16 +225,28 @@ def finite_or_missing(values: Any, columns: tuple[str, ...]) -> FloatArray:
     return array
 
 
-def _weights(frame: pl.DataFrame, column: str) -> FloatArray | None:
+def _weights(frame: pl.DataFrame, spec: CohortSpec) -> FloatArray | None:
     """Case weights over their mean; None where all are equal, so that they change nothing."""
     weights = frame[CASE_WEIGHT].cast(float).fill_null(float("nan")).to_numpy()
     bad = ~(np.isfinite(weights) & (weights > 0))
     if bad.any():
+        maker = spec.weight or f"the outcome model {spec.outcome}"
         raise UnusableTable(
-            f"{int(bad.sum())} of {frame.height} rows have no case weight above 0 in {column}.",
-            cure=f"Deliver {column} with the outcomes of later records, or take the role weight from it.",
+            f"{int(bad.sum())} of {frame.height} rows have no case weight above 0 in {maker}.",
+            cure=f"Deliver {maker} with the outcomes of later records, or take the role weight from it."
+            if spec.weight
+            else "Nobody is followed as long as that: set an earlier horizon.",
         )
-    return None if np.ptp(weights) == 0 else np.asarray(weights / weights.mean(), dtype=np.float64)
+    if np.ptp(weights) == 0:
+        return None
+    drawn = [strategy for strategy in spec.modelling.imbalance if strategy.endswith("smote")]
+    if drawn:
+        raise UnusableTable(
+            f"modelling.imbalance offers {drawn[0]}, whose invented records have no case weight, and units count "
+            "unequally.",
+            cure="Use none or class_weight.",
+        )
+    return np.asarray(weights / weights.mean(), dtype=np.float64)
 
 
 def _outcomes(frame: pl.DataFrame, n_classes: int) -> IntArray:

@@ -283,7 +283,7 @@ def _results(
     kept = [warning for warning in base.results.warnings if warning.code != TWINS]
     attributes_of = {name: attributes[name].to_list() for name in attributes.columns}
     bands = age_bands(held, train=rows.filter(pl.col("part") == "train"), feature_columns=bundle.feature_columns)
-    scored = Scored.of(held, spec, labels=attributes_of, bands=bands)
+    scored = Scored.of(held, spec, feature_columns=bundle.feature_columns, labels=attributes_of, bands=bands)
     results = TrainingResults.model_validate(
         {
             **base.results.plain(),

@@ -75,7 +75,7 @@ def make_report(
     explained = contributions_of(bundle, features_of(held, table.feature_columns))
     labels = {name: held[table.protected_column(name)].to_list() for name in table.protected}
     bands = age_bands(held, train=train, feature_columns=table.feature_columns)
-    scored = Scored.of(held, spec, labels=labels, bands=bands)
+    scored = Scored.of(held, spec, feature_columns=table.feature_columns, labels=labels, bands=bands)
     classes = {}
     if not spec.target.binary:
         y, served = held["outcome"].to_numpy(), bundle.score(held)

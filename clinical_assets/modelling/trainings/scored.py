@@ -5,19 +5,19 @@ A training and its later recalibration describe their set-apart rows through her
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.description.performance import band_order, calibration_by_age, rates_by_threshold
 from clinical_assets.modelling.description.training_results import Metrics, StoredEstimate
 from clinical_assets.modelling.evaluation.subgroups import UNKNOWN
 from clinical_assets.modelling.trainings import plots
+from clinical_assets.modelling.trainings.reference import case_weights
 from clinical_assets.statistics.calibration.smooth_calibration import CalibrationPlot
 
 if TYPE_CHECKING:
@@ -58,11 +58,11 @@ class Scored:
         rows: pl.DataFrame,
         spec: CohortSpec,
         *,
+        feature_columns: Collection[str],
         labels: Mapping[str, Sequence[str | None]],
         bands: pl.Series | None,
     ) -> Scored:
         """Of rows with the columns subject, ``outcome`` (class number), ``risk`` and, if used, ``case_weight``."""
-        weights = rows[CASE_WEIGHT].to_numpy() if spec.weight is not None and CASE_WEIGHT in rows.columns else None
         subject = rows[spec.subject_of(spec.subject_table)]
         numbers = subject.rank("dense").to_numpy().astype(np.int64)
         return cls(
@@ -71,7 +71,7 @@ class Scored:
             clusters=numbers if np.unique(numbers).size < numbers.size else None,
             labels=labels,
             bands=bands,
-            weights=None if weights is None else weights / weights.mean(),
+            weights=case_weights(rows, feature_columns),
         )
 
 

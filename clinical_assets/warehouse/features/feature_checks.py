@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import InsufficientData, SqlModelError
 from clinical_assets.warehouse.sql.lineage import trace
 from clinical_assets.warehouse.sql.model import CompiledModel
@@ -80,18 +81,25 @@ def refuse_identifiers(spec: CohortSpec, features: CompiledModel, names: Sequenc
 
 
 def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[str, str]) -> None:
-    """Refuse an outcome model that yields anything but the key, ``outcome`` as a class number, and ``exclusion``.
+    """Refuse an outcome model that yields anything but the key, ``outcome``, ``exclusion`` and perhaps ``case_weight``.
+
+    ``outcome`` is a class number; ``case_weight`` says for how many units a used one stands, such as those censored.
 
     Raises
     ------
     SqlModelError
-        Columns that differ, or an outcome that is no integer.
+        Columns that differ, an outcome that is no integer, or a weight that is no number.
     """
     wanted = (*spec.key, "outcome", "exclusion")
-    if set(types) != set(wanted):
+    if set(types) - {CASE_WEIGHT} != set(wanted):
         raise SqlModelError(
             f"{_shown(outcome)}: yields {', '.join(types)}.",
-            cure=f"An outcome model yields {', '.join(wanted)}, and nothing else.",
+            cure=f"An outcome model yields {', '.join(wanted)}, a {CASE_WEIGHT} where units count unequally, and "
+            "nothing else.",
+        )
+    if types.get(CASE_WEIGHT, "DOUBLE").split("(")[0] not in ("FLOAT", "DOUBLE", "DECIMAL"):
+        raise SqlModelError(
+            f"{_shown(outcome)}: {CASE_WEIGHT} is {types[CASE_WEIGHT]}.", cure="Yield a DOUBLE above 0."
         )
     kind = types["outcome"].split("(")[0].removeprefix("U")
     if kind not in (*_NUMERIC, '"NULL"') or kind in ("FLOAT", "DOUBLE", "DECIMAL"):

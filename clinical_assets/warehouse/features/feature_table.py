@@ -32,7 +32,8 @@ class FeatureTable:
     ----------
     frame : polars.DataFrame
         Key columns, subject column, features (Float64, null is missing), ``outcome`` (Int64: 0, 1, ...),
-        ``case_weight`` (Float64) where the description has weights, protected attributes (String, null is unknown).
+        ``case_weight`` (Float64) where the description or the outcome has weights (their product where both have),
+        protected attributes (String, null is unknown).
     key : tuple of str
         Columns that name a unit.
     subject : str
@@ -73,7 +74,8 @@ def load_feature_table(warehouse: Warehouse, spec: CohortSpec) -> FeatureTable:
         ingestion_log.refuse_other_origin(connection, spec)
         features = _features(connection, spec, needed=("model.features", "model.outcomes", subjects))
         _check_outcomes(connection, spec)
-        statement = _statement(spec, features, subjects)
+        weights = _weights(connection, spec, features)
+        statement = _statement(spec, features, subjects, weights)
         frame = connection.execute(f"{statement} ORDER BY {', '.join(f'f.{quoted(name)}' for name in spec.key)}").pl()
         usable = connection.execute("SELECT count(*) FROM model.outcomes WHERE exclusion IS NULL").fetchone()
         if usable is None or usable[0] != frame.height or frame.select(spec.key).is_duplicated().any():
@@ -104,12 +106,20 @@ def _features(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, *, needed
     for name, (family, _) in families.items():
         if not family.startswith(_NUMBERS):
             raise WarehouseError(f"model.features: feature {name!r} of cohort {spec.name!r} is no number.", cure=cure)
-    if spec.weight is not None and CASE_WEIGHT in families:
+    return tuple(families)
+
+
+def _weights(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, features: tuple[str, ...]) -> list[str]:
+    """What a unit counts, as factors in SQL: its case weight, and for how many censored ones it stands."""
+    factors = [] if spec.weight is None else [f"CAST(s.{quoted(spec.weight)} AS DOUBLE)"]
+    if CASE_WEIGHT in column_families(connection, "model.outcomes", exclude=spec.key):
+        factors.append(f"o.{CASE_WEIGHT}")
+    if factors and CASE_WEIGHT in features:
         raise WarehouseError(
             f"model.features: a feature of cohort {spec.name!r} is called {CASE_WEIGHT}, as the case weights are.",
             cure="Give the feature another name.",
         )
-    return tuple(families)
+    return factors
 
 
 def _check_outcomes(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> None:
@@ -123,7 +133,7 @@ def _check_outcomes(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> 
         )
 
 
-def _statement(spec: CohortSpec, features: tuple[str, ...], subjects: str) -> str:
+def _statement(spec: CohortSpec, features: tuple[str, ...], subjects: str, weights: list[str]) -> str:
     subject = spec.subject_of(spec.subject_table)
     taken = tuple(dict.fromkeys((*spec.key, subject, *features)))
     columns = [f"f.{quoted(name)}" for name in spec.key]
@@ -133,8 +143,8 @@ def _statement(spec: CohortSpec, features: tuple[str, ...], subjects: str) -> st
         number = f"CAST(f.{quoted(name)} AS DOUBLE)"
         columns.append(f"CASE WHEN isnan({number}) THEN NULL ELSE {number} END AS {quoted(name)}")
     columns.append("CAST(o.outcome AS BIGINT) AS outcome")
-    if spec.weight is not None:
-        columns.append(f"CAST(s.{quoted(spec.weight)} AS DOUBLE) AS {CASE_WEIGHT}")
+    if weights:
+        columns.append(f"{' * '.join(weights)} AS {CASE_WEIGHT}")
     columns.extend(
         f"CAST(s.{quoted(name)} AS VARCHAR) AS {quoted(_group_column(name, taken=taken))}" for name in spec.protected
     )
