@@ -99,8 +99,8 @@ def weight_findings(train: ModelInput, holdout: ModelInput) -> tuple[Finding, ..
         Finding(
             CASE_WEIGHTS,
             f"every figure is weighted by the case weights, and intervals come from resampling weighted rows: {worth}.",
-            "Say on the card how the weights were made and for which population they stand. Where the outcome model made "
-            "them, rows stand for units censored before the horizon: see the description's rule for censoring.",
+            "Say on the card how the weights were made and for which population they stand. Where the outcome model "
+            "made them, rows stand for units censored before the horizon: see the description's rule for censoring.",
         ),
     )
 
