@@ -45,6 +45,14 @@ class ApprovalPolicy(Strict):
         return self
 
 
+class Access(Strict):
+    """Who may ask the model on the pages; programs show keys, which have rights of their own."""
+
+    roles: tuple[Name, ...] = Field(
+        default=("clinician",), min_length=1, description="Roles of people who may ask about patients."
+    )
+
+
 class AcceptanceCriteria(Strict):
     """What a pre-authorised change must show on the locked holdout, beside the gates."""
 

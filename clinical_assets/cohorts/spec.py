@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
 from clinical_assets.cohorts.card_statements import CardStatements
 from clinical_assets.cohorts.decisions import Decisions, Modelling, Target
-from clinical_assets.cohorts.governance import ApprovalPolicy, ChangeControlPlan, Monitoring
+from clinical_assets.cohorts.governance import Access, ApprovalPolicy, ChangeControlPlan, Monitoring
 from clinical_assets.cohorts.sources_spec import FileSource, SyntheticSource
 from clinical_assets.cohorts.tables import Column, Table
 
@@ -85,7 +85,7 @@ class CohortSpec(Grown):
     where the records were made: times with an offset are turned into it, times without are taken to be of it.
     """
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"timezone"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"timezone", "access"})
 
     name: Name
     title: str = Field(min_length=1)
@@ -106,6 +106,7 @@ class CohortSpec(Grown):
     modelling: Modelling = Modelling()
     decisions: Decisions
     approval: ApprovalPolicy = ApprovalPolicy()
+    access: Access = Access()
     pccp: ChangeControlPlan = ChangeControlPlan()
     monitoring: Monitoring = Monitoring()
     card: CardStatements | None = Field(default=None, description="What a person says about the model on its card.")
@@ -288,12 +289,12 @@ class CohortSpec(Grown):
         return None if text == criterion else text.partition("[")[2].removesuffix("]")
 
     def training_facts(self) -> dict[str, Any]:
-        """What a model is made from and for, as plain JSON values: all but who signs, what may change, what is watched.
+        """What a model is made from and for, as plain JSON: all but who signs and asks, what may change or is watched.
 
         A new signing policy makes no new model, and neither do words on its card, nor where a hospital keeps a value.
         """
         codes = {"__all__": {"columns": {"__all__": {"code"}}}}
-        parts = dict.fromkeys(("approval", "pccp", "monitoring", "card"), True)
+        parts = dict.fromkeys(("approval", "access", "pccp", "monitoring", "card"), True)
         return self.model_dump(mode="json", by_alias=True, exclude={**parts, "tables": codes})
 
     def canonical(self) -> dict[str, Any]:

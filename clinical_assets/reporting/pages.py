@@ -1,7 +1,8 @@
 """From a view model to a page: one file of HTML without script or outside material, for a screen, a phone and paper.
 
 Text of descriptions, verdicts and records is escaped by the environment and never read as a template. The policy on
-every page lets a browser apply the stylesheet, by its digest, show embedded pictures, and nothing else.
+every page lets a browser apply the stylesheet, by its digest, show embedded pictures, and nothing else; on a screen,
+which a person fills, forms may also be sent to the server that it came from.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from clinical_assets.reporting import texts
 from clinical_assets.reporting.formats import FILTERS
 from clinical_assets.reporting.views import Page
 
@@ -38,16 +40,26 @@ def render_page(page: Page) -> str:
     return _filled(page.template, {each.name: getattr(page, each.name) for each in fields(page)})
 
 
+def render_screen(page: Page) -> str:
+    """A page with forms, in the language of now; errors as `render_page`."""
+    from markupsafe import Markup
+
+    values = {each.name: getattr(page, each.name) for each in fields(page)}
+    own = {"stylesheet": Markup(_stylesheet(forms=True)), "policy": content_security_policy(forms=True)}
+    return _filled(page.template, values | own)
+
+
 def render_part(template: str, **values: Any) -> str:
     """A part for a page that another program makes; the template must bring its own style."""
     return _filled(template, values)
 
 
 @cache
-def content_security_policy() -> str:
-    """What a browser may do with a page: apply this stylesheet, show embedded pictures; no script, no address."""
-    digest = base64.b64encode(hashlib.sha256(_stylesheet().encode()).digest()).decode("ascii")
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+def content_security_policy(*, forms: bool = False) -> str:
+    """What a browser may do with a page: apply this stylesheet, show embedded pictures; no script, no other address."""
+    digest = base64.b64encode(hashlib.sha256(_stylesheet(forms=forms).encode()).digest()).decode("ascii")
+    sent = "'self'" if forms else "'none'"
+    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action {sent}"
 
 
 def _filled(template: str, values: dict[str, Any]) -> str:
@@ -55,8 +67,9 @@ def _filled(template: str, values: dict[str, Any]) -> str:
 
 
 @cache
-def _stylesheet() -> str:
-    return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
+def _stylesheet(*, forms: bool = False) -> str:
+    names = ("style.css", "screens/screen.css") if forms else ("style.css",)
+    return "".join((_TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
 @cache
@@ -72,8 +85,11 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        extensions=["jinja2.ext.i18n"],
     )
-    made.filters |= FILTERS
+    made.install_gettext_callables(texts.gettext, texts.ngettext, newstyle=True)  # type: ignore[attr-defined]
+    made.filters |= FILTERS | {"decimal": texts.decimal, "percent": texts.percent}
     # The package's own file, not data.
     made.globals |= {"stylesheet": Markup(_stylesheet()), "policy": content_security_policy()}
+    made.globals |= {"language": texts.language}
     return made

@@ -18,12 +18,12 @@ from clinical_assets.modelling.bundle.bundle import BundleError
 from clinical_assets.records.keys.subject_names import SubjectNames
 from clinical_assets.records.prediction_log.lines import PREDICTION, LogEntry
 from clinical_assets.records.prediction_log.writer import LogReceipt, PredictionLog
-from clinical_assets.serving.gathering import Gatherer
 from clinical_assets.serving.requests.findings import RecordWarning, RequestFinding, RequestRefused
 from clinical_assets.serving.requests.record_checks import CheckedRecords, CheckedRequest, Record, RecordChecker
 from clinical_assets.serving.requests.record_models import request_spec
 from clinical_assets.serving.scoring.champion_scorer import UnitScore
 from clinical_assets.serving.scoring.champions import ChampionKeeper, ServedCohort
+from clinical_assets.serving.scoring.gathering import Gatherer
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.prediction_log.writer import PredictionLog
 from clinical_assets.serving.access.door import Door
 from clinical_assets.serving.access.key_door import LoginTerms
+from clinical_assets.serving.pages.app import make_pages
 from clinical_assets.serving.scoring.champions import cohorts_with_a_champion
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.serving.statistics import SHARED_COUNTS
@@ -68,12 +69,18 @@ class ApplicationMaker:
         Names under which the server may be asked.
     max_body : int
         Most bytes of a body.
+    pages : bool
+        Whether there are pages for people.
+    secure : bool
+        Whether callers come by TLS.
     """
 
     workspace: Workspace
     login: LoginTerms | None
     hosts: frozenset[str]
     max_body: int
+    pages: bool = True
+    secure: bool = False
 
     def __call__(self) -> ASGIApp:
         """The application; a process that was begun for it ends with the one that began it."""
@@ -81,7 +88,9 @@ class ApplicationMaker:
         if (parent := multiprocessing.parent_process()) is not None:
             threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
         door = None if self.login is None else self.login.door(self.workspace.records)
-        return make_app(PredictionService(self.workspace), door=door, hosts=self.hosts, max_body=self.max_body)
+        service = PredictionService(self.workspace)
+        parts = (make_pages(service, secure=self.secure),) if self.pages else ()
+        return make_app(service, door=door, hosts=self.hosts, max_body=self.max_body, parts=parts)
 
 
 def refuse_open_address(host: str, *, door: Door | LoginTerms | None, protected: bool = False) -> None:
@@ -145,6 +154,7 @@ def serve(
     private_key: str | None = None,
     proxy: str | None = None,
     workers: int = 1,
+    pages: bool = True,
 ) -> None:
     """Serve until the process is told to end; what runs then is answered first.
 
@@ -166,6 +176,8 @@ def serve(
         Address of the proxy that has TLS; what it says of who asked is believed.
     workers : int
         Processes that answer at this address; one that dies is replaced.
+    pages : bool
+        Whether there are pages for people, who sign in whatever `login` is.
 
     Raises
     ------
@@ -173,7 +185,8 @@ def serve(
         Others could reach it and nobody is asked who they are, uvicorn is not installed, or a log cannot be gone on
         with.
     """
-    refuse_open_address(host, door=login, protected=proxy is not None or certificate is not None)
+    protected = proxy is not None or certificate is not None
+    refuse_open_address(host, door=login, protected=protected)
     try:
         import uvicorn
     except ModuleNotFoundError as error:
@@ -184,7 +197,12 @@ def serve(
     config = uvicorn.Config(
         # Settings and descriptions alone: connections that this process opened stay here.
         ApplicationMaker(
-            Workspace(workspace.settings, workspace.listed), login, frozenset({*LOOPBACK, host, *names}), max_body
+            Workspace(workspace.settings, workspace.listed),
+            login,
+            frozenset({*LOOPBACK, host, *names}),
+            max_body,
+            pages=pages,
+            secure=protected,
         ),
         factory=True,
         host=host,

@@ -30,6 +30,7 @@ def serve(
     certificate: Annotated[Path | None, typer.Option(help="PEM file for TLS.", exists=True, dir_okay=False)] = None,
     private_key: Annotated[Path | None, typer.Option(help="Its key.", exists=True, dir_okay=False)] = None,
     behind_proxy: Annotated[str | None, typer.Option(help="Address of the proxy that has TLS.")] = None,
+    pages: Annotated[bool, typer.Option(help="Pages for people at /pages, who sign in there (docs/pages.md).")] = True,
     workers: Annotated[int, typer.Option(help="Processes that answer; one for each core is enough.", min=1)] = 1,
 ) -> None:
     """Serve predictions over HTTP until Ctrl-C: champions answer, and every answer is on disk before it leaves.
@@ -55,6 +56,8 @@ def serve(
         terms.door(context.workspace().records)  # what cannot be read is refused before a process begins
     scheme = "http" if certificate is None else "https"
     err.print(f"Predictions at {scheme}://{host}:{port}/v1/cohorts, until Ctrl-C.", markup=False)
+    if pages:
+        err.print(f"Pages for people at {scheme}://{host}:{port}/pages/", markup=False)
     server.serve(
         context.workspace(),
         host=host,
@@ -65,4 +68,5 @@ def serve(
         private_key=None if private_key is None else str(private_key),
         proxy=behind_proxy,
         workers=workers,
+        pages=pages,
     )

@@ -108,7 +108,7 @@ def write_evidently_report(
         then[kept], now[kept], numbers=[n for n in kept if n not in text], text=[n for n in kept if n in text]
     )
     note = render_part(
-        "evidently_note.html.j2",
+        "evidently/note.html.j2",
         title=title,
         synthetic=synthetic,
         drawn=[sample.height for sample in samples],
@@ -116,7 +116,7 @@ def write_evidently_report(
         left_out=left_out,
         seed=seed,
     )
-    head = render_part("evidently_head.html.j2", title=title, synthetic=synthetic, page_policy=_POLICY)
+    head = render_part("evidently/head.html.j2", title=title, synthetic=synthetic, page_policy=_POLICY)
     page = write_whole(path, _labelled(html, {"<head>": head, "<body>": note}))
     return EvidentlyReport(page, page.stat().st_size, samples[0].height, samples[1].height, left_out)
 

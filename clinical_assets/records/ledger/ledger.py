@@ -48,6 +48,7 @@ LedgerAction = Literal[
     "erasure",
     "login",
     "login_refused",
+    "logout",
     "export",
     "person",
     "key_rotation",

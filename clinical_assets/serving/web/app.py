@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, Protocol
 
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
@@ -31,12 +31,31 @@ from clinical_assets.serving.web.openapi import openapi_document
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
+class Part(Protocol):
+    """An application of its own below an address of the server, begun and ended with it."""
+
+    @property
+    def path(self) -> str:
+        """Where it lies."""
+
+    @property
+    def app(self) -> ASGIApp:
+        """Answers what is asked there."""
+
+    def start(self) -> None:
+        """Begin, before the first request."""
+
+    def stop(self) -> None:
+        """End, after the last one."""
+
+
 def make_app(
     service: PredictionService,
     *,
     door: Door | None = None,
     hosts: Collection[str] = LOOPBACK,
     max_body: int = MAX_BODY_BYTES,
+    parts: Sequence[Part] = (),
 ) -> ASGIApp:
     """The application.
 
@@ -50,17 +69,22 @@ def make_app(
         Names under which the server may be asked; ``*`` is any.
     max_body : int
         Most bytes of a body.
+    parts : sequence of Part
+        What else the server has, such as pages.
     """
     asked = door or OpenDoor()
+    begun_and_ended: tuple[Door | Part, ...] = (asked, *parts)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(service.start)
-        await asyncio.to_thread(asked.start)
+        for begun in begun_and_ended:
+            await asyncio.to_thread(begun.start)
         try:
             yield
         finally:
-            await asyncio.to_thread(asked.stop)
+            for begun in begun_and_ended:
+                await asyncio.to_thread(begun.stop)
             await asyncio.to_thread(service.stop)
 
     version = metadata.version("clinical-assets")
@@ -81,6 +105,7 @@ def make_app(
             "docs": "/docs",
             "health": "/health",
             "ready": "/ready",
+            **{part.path.strip("/"): part.path for part in parts},
         }
         return Response(to_json(about), media_type="application/json")
 
@@ -111,6 +136,8 @@ def make_app(
         headers = {"content-security-policy": f"{content_security_policy()}; frame-ancestors 'none'"}
         return HTMLResponse(render_page(api_page(described(request))), headers=headers)
 
+    for part in parts:
+        app.mount(part.path, part.app)
     return Guards(_Counted(app, service.statistics), hosts=hosts, max_body=max_body)
 
 

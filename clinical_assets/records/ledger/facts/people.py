@@ -59,6 +59,21 @@ class LoginFacts(LedgerFacts):
     why: str | None
 
 
+class LogoutFacts(LedgerFacts):
+    """Somebody signed out of the pages.
+
+    Attributes
+    ----------
+    login : str
+        Who.
+    session : str
+        Name of the session that ended; no request is answered in it any more.
+    """
+
+    login: str
+    session: str
+
+
 class PersonFacts(LedgerFacts):
     """A person was added or changed; everything but the secrets, as `Enrolment` has it.
 
