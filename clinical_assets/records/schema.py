@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 METADATA = sa.MetaData()
 #: Of the tables below. A change of a table raises it, with a step in ``migrations``.
-VERSION = 3
+VERSION = 4
 #: Where alembic notes what it has run; the table appears with the first upgrade.
 REVISION_TABLE = "records_revision"
 
@@ -151,5 +151,18 @@ api_keys = sa.Table(
     sa.Column("ledger_seq", sa.BigInteger, nullable=False),
 )
 
+# Protocols of experiments as they were signed; what became of each stands in the ledger.
+experiments = sa.Table(
+    "experiments",
+    METADATA,
+    sa.Column("digest", _DIGEST, primary_key=True),
+    sa.Column("cohort", _NAME, nullable=False),
+    sa.Column("name", _NAME, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),  # canonical JSON; the digest is of it
+    sa.Column("entered_at", _UTC, nullable=False),
+    sa.Column("ledger_seq", sa.BigInteger, nullable=False),
+    sa.Index("experiments_by_cohort", "cohort", "ledger_seq"),
+)
+
 # Rows of these tables are written once; triggers refuse UPDATE and DELETE.
-APPEND_ONLY = (ledger, gate_runs, verdicts, signatures, promotions, api_keys)
+APPEND_ONLY = (ledger, gate_runs, verdicts, signatures, promotions, api_keys, experiments)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from clinical_assets.experiments.assignment import TrialArm
 from clinical_assets.serving.access.callers import Right
 from clinical_assets.serving.predictions import LoggedAnswer, UnitAnswer
 from clinical_assets.serving.scoring.reasons import NAMED, Reasons
@@ -59,14 +60,18 @@ class PredictionAnswer(_Answer):
     risk: float | None = Field(None, ge=0, le=1, description="With the right `probability`.")
     reasons: ReasonsAnswer | None = Field(None, description="With the right `reasons`.")
     warnings: list[WarningAnswer]
+    arm: TrialArm | None = Field(None, description="TrialArm of an experiment that the record's unit is assigned to.")
+    model: str | None = Field(None, description="Digest of the model that answered this record, in an experiment.")
 
 
 class ModelNamed(_Answer):
-    """Which model answered."""
+    """Which model answered; of records that an experiment divides between two, the champion."""
 
     digest: str
-    promotion: str = Field(description="Id of the recorded promotion or rollback that made it champion.")
-    since: str = Field(description="UTC.")
+    promotion: str | None = Field(
+        description="Id of the recorded promotion or rollback that made it champion; null for a challenger."
+    )
+    since: str | None = Field(description="UTC; null for a challenger.")
     synthetic: bool = Field(description="Whether it was made from records that are made up.")
 
 
@@ -105,13 +110,17 @@ def predictions_answer(
         True names the contribution of every feature, False the largest.
     """
     champion, bundle = logged.served.champion, logged.served.bundle
+    digests = {unit.bundle.digest for unit in logged.units}
+    by_challenger = len(digests) == 1 and digests != {bundle.digest}
+    if by_challenger:
+        bundle = logged.units[0].bundle
     return PredictionsAnswer(
         request_id=request,
         cohort=bundle.cohort,
         model=ModelNamed(
             digest=bundle.digest,
-            promotion=champion.promotion,
-            since=champion.since,
+            promotion=None if by_challenger else champion.promotion,
+            since=None if by_challenger else champion.since,
             synthetic=bundle.description.synthetic,
         ),
         threshold=bundle.description.threshold,
@@ -130,6 +139,8 @@ def _prediction(unit: UnitAnswer, rights: Collection[str], *, explain: bool) -> 
         allowed["risk"] = score.risk
     if reasons in rights:
         allowed["reasons"] = _reasons(shown)
+    if unit.part is not None:
+        allowed |= {"arm": unit.part.arm, "model": unit.bundle.digest}
     return PredictionAnswer(
         prediction=unit.receipt.name,
         predicted_class=score.predicted,

@@ -27,6 +27,7 @@ from clinical_assets.serving.follow_up import ActionsBody, FollowUp, OutcomesBod
 from clinical_assets.serving.predictions import CohortPredictions
 from clinical_assets.serving.requests.record_models import predict_model, request_spec
 from clinical_assets.serving.scoring.champions import ChampionKeeper
+from clinical_assets.serving.scoring.trials.live_trials import TrialKeeper
 from clinical_assets.serving.statistics import ServingStatistics
 from clinical_assets.workspace import Workspace
 
@@ -65,6 +66,7 @@ class PredictionService:
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.keeper = ChampionKeeper(workspace)
+        self.trials = TrialKeeper(workspace, cohorts=self.keeper.cohorts)
         self.statistics = ServingStatistics()
         # Two steps, each with a thread: one batch is flushed while the next is scored. More threads would only fight
         # for the interpreter.
@@ -79,6 +81,7 @@ class PredictionService:
     def start(self) -> None:
         """Load every champion and make its cohort ready to answer."""
         self.keeper.start()
+        self.trials.start()
         for cohort in self.keeper.cohorts():
             if cohort not in self.keeper.problems():
                 self.cohort(cohort)
@@ -87,12 +90,13 @@ class PredictionService:
     def stop(self) -> None:
         """Let what runs end, then close files and threads."""
         self.keeper.stop()
+        self.trials.stop()
         self._scoring.shutdown()
         self._logging.shutdown()
         self._ending.set()
         self._anchoring.join()
         for service in self._services.values():
-            service.predictions.log.close()
+            service.predictions.close()
 
     def _anchor_now_and_then(self) -> None:
         """Enter the heads of the logs into the ledger: at the beginning, now and then, and at the end."""
@@ -132,7 +136,9 @@ class PredictionService:
             service = self._services[name] = CohortService(
                 spec=spec,
                 model=predict_model(request_spec(spec)),
-                predictions=CohortPredictions(spec, self.keeper, scoring=self._scoring, logging=self._logging),
+                predictions=CohortPredictions(
+                    spec, self.keeper, scoring=self._scoring, logging=self._logging, trials=self.trials
+                ),
                 follow_up=FollowUp(spec, self.workspace.settings),
                 one_at_a_time=asyncio.Lock(),
             )

@@ -67,11 +67,11 @@ class ServingStatistics:
 
     def predicted(self, cohort: str, logged: LoggedAnswer, *, seconds: float) -> None:
         """Count the records of an answer."""
-        digest = logged.served.bundle.digest
         with self._mutex:
-            tally = self._tallies.setdefault((cohort, digest), _Tally())
-            tally.latencies_s.append(seconds)
+            for digest in dict.fromkeys(unit.bundle.digest for unit in logged.units):
+                self._tallies.setdefault((cohort, digest), _Tally()).latencies_s.append(seconds)
             for unit in logged.units:
+                tally = self._tallies[(cohort, unit.bundle.digest)]
                 tally.records += 1
                 tally.alerts += unit.score.is_alert
                 tally.risk += unit.score.risk

@@ -69,6 +69,7 @@ LedgerAction = Literal[
     "api_access",
     "removal",
     "rename",
+    "experiment",
 ]
 ACTIONS: tuple[str, ...] = get_args(LedgerAction)
 

@@ -22,8 +22,9 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.foundation.stored_format import FIELD, format_of
 
 FORMAT = 1
-#: What kinds of lines there are. ``repair`` notes that a half-written last line was cut off.
-PREDICTION, OUTCOME, ACTION, REPAIR = "prediction", "outcome", "action", "repair"
+#: What kinds of lines there are. ``shadow``: what another model would have answered; ``repair`` notes that a
+#: half-written last line was cut off.
+PREDICTION, OUTCOME, ACTION, SHADOW, REPAIR = "prediction", "outcome", "action", "shadow", "repair"
 _SALT_BYTES, _NONCE_BYTES = 16, 12
 
 
@@ -38,7 +39,7 @@ class LogEntry:
     Attributes
     ----------
     kind : str
-        ``prediction``, ``outcome`` or ``action``.
+        ``prediction``, ``outcome``, ``action`` or ``shadow``.
     request : str
         Id of the request; the answer names it.
     key : str

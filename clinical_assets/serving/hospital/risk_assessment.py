@@ -115,7 +115,10 @@ def _device(answer: PredictionsAnswer, spec: CohortSpec) -> dict[str, Any]:
         "property": [
             {"type": {"text": "Intended use"}, "valueCode": [{"text": spec.intended_use}]},
             {"type": {"text": "Not for"}, "valueCode": [{"text": spec.not_for}]},
-            {"type": {"text": "Recorded promotion"}, "valueCode": [{"text": answer.model.promotion}]},
+            {
+                "type": {"text": "Recorded promotion"},
+                "valueCode": [{"text": answer.model.promotion or "none: a challenger in an experiment"}],
+            },
         ],
     }
 

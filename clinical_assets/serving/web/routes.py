@@ -24,6 +24,8 @@ from clinical_assets.serving.web.asking import answered
 from clinical_assets.serving.web.problems import Problem
 
 COHORT_PATH = "/v1/cohorts/{cohort}"
+#: Names the arm that answered, while an experiment goes on; a mesh may route later requests by it.
+ARM_HEADER = "X-Experiment-TrialArm"
 router = APIRouter()
 
 
@@ -96,7 +98,10 @@ async def _predict(cohort: str, request: Request, asked: Literal["predict", "exp
         asked=asked,
         received=received,
     )
-    return model_response(answer)
+    response = model_response(answer)
+    if arms := sorted({each.arm for each in answer.predictions if each.arm is not None}):
+        response.headers[ARM_HEADER] = ", ".join(arms)
+    return response
 
 
 async def _record(

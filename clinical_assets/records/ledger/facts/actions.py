@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from clinical_assets.records.ledger.facts.base import LedgerFacts
+from clinical_assets.records.ledger.facts.experiments import ExperimentFacts
 from clinical_assets.records.ledger.facts.installation import (
     AdoptionFacts,
     AlertFacts,
@@ -72,4 +73,5 @@ FACTS: Mapping[str, type[LedgerFacts]] = {
     "api_access": ApiAccessFacts,
     "removal": RemovalFacts,
     "rename": RenameFacts,
+    "experiment": ExperimentFacts,
 }
