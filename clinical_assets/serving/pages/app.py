@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError
@@ -24,7 +25,7 @@ from clinical_assets.serving.pages.entrance import sign_in
 from clinical_assets.serving.pages.entrance.sessions import Sessions
 from clinical_assets.serving.pages.entrance.tokens import ForeignForm, PageTokens
 from clinical_assets.serving.pages.entrance.visitors import SignInNeeded, Visitor
-from clinical_assets.serving.pages.patients import clinician
+from clinical_assets.serving.pages.patients import clinician, list_routes
 from clinical_assets.serving.pages.patients.desk import Desk, RecordedDesk, desk_of
 from clinical_assets.serving.pages.screens import address_with, led, shown
 from clinical_assets.serving.pages.views import ProblemScreen
@@ -59,6 +60,11 @@ class Pages:
         """Enter what was counted."""
         self.sessions.journal.stop()
 
+    def refused(self, scope: Scope, problem: Problem) -> Response:
+        """What a person is told of what the server refused before a page saw it."""
+        request = Request({**scope, "app": self.app, "root_path": self.path})
+        return problem_screen(request, problem, visitor=None)
+
 
 def make_pages(
     service: PredictionService, *, secure: bool, tokens: PageTokens | None = None, rates: Rates | None = None
@@ -84,7 +90,9 @@ def make_pages(
     def reviews(visitor: Visitor) -> bool:
         return any(visitor.may_review(spec) for spec in described(service))
 
-    app = assembled(desk, [sign_in.router, sign_in.language_router, clinician.router], reviews=reviews)
+    app = assembled(
+        desk, [sign_in.router, sign_in.language_router, clinician.router, list_routes.router], reviews=reviews
+    )
     app.state.sessions = sessions
 
     @app.middleware("http")
@@ -140,6 +148,11 @@ async def _problem(request: Request, error: Exception) -> Response:
         visitor = await desk_of(request).visitor(request)
     except (SignInNeeded, ClinicalAssetsError):
         visitor = None
+    return problem_screen(request, problem, visitor=visitor)
+
+
+def problem_screen(request: Request, problem: Problem, *, visitor: Visitor | None) -> Response:
+    """What could not be done, and what helps."""
     response = shown(
         request,
         lambda frame: ProblemScreen(
@@ -148,7 +161,7 @@ async def _problem(request: Request, error: Exception) -> Response:
             status=problem.status,
             problem=problem.message,
             cure=str(problem.cure or ""),
-            request=request_id,
+            request=str(request.scope["state"]["request_id"]),
         ),
         visitor=visitor,
         address="/",

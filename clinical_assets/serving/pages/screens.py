@@ -95,8 +95,7 @@ async def posted(request: Request, about: str) -> SentForm:
     ForeignForm
         Another page sent it, or it was given to somebody else.
     """
-    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-        raise ForeignForm("Another page sent this form; nothing was done.", cure="Open the page here.")
+    refuse_foreign(request)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise ForeignForm("This is no form of a page.", cure="Open the page here.")
@@ -112,6 +111,12 @@ async def posted(request: Request, about: str) -> SentForm:
     found = SentForm(dict(pairs))
     desk_of(request).tokens.require_form(found["form"], about)
     return found
+
+
+def refuse_foreign(request: Request) -> None:
+    """Refuse what another page sent; errors as `posted`."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+        raise ForeignForm("Another page sent this form; nothing was done.", cure="Open the page here.")
 
 
 def keep_language(response: Response, language: str) -> None:

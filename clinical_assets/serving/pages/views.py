@@ -260,6 +260,7 @@ class ListScreen(Screen):
     columns: tuple[tuple[str, str, str], ...]
     rows: tuple[ListRow, ...]
     alerts: int
+    order: str
     sealed: str
     recorded: bool
 

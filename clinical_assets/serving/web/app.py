@@ -48,6 +48,9 @@ class Part(Protocol):
     def stop(self) -> None:
         """End, after the last one."""
 
+    def refused(self, scope: Scope, problem: problems.Problem) -> Response:
+        """The answer to a request below `path` that was refused before it came there."""
+
 
 def make_app(
     service: PredictionService,
@@ -138,7 +141,8 @@ def make_app(
 
     for part in parts:
         app.mount(part.path, part.app)
-    return Guards(_Counted(app, service.statistics), hosts=hosts, max_body=max_body)
+    refusals = {part.path: part.refused for part in parts}
+    return Guards(_Counted(app, service.statistics), hosts=hosts, max_body=max_body, refusals=refusals)
 
 
 class _Counted:

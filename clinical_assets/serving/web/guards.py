@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
+from fastapi.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clinical_assets.serving.web.problems import Problem, problem_response
@@ -41,6 +42,8 @@ class Guards:
         Most bytes of a body.
     patience_s : float
         Seconds in which it must have come.
+    refusals : mapping, optional
+        Path to what answers a refusal below it instead; by default problem details do.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class Guards:
         hosts: Collection[str],
         max_body: int = MAX_BODY_BYTES,
         patience_s: float = BODY_PATIENCE_S,
+        refusals: Mapping[str, Callable[[Scope, Problem], Response]] | None = None,
     ) -> None:
+        self._refusals = dict(refusals or {})
         self.app, self.max_body, self.patience_s = app, max_body, patience_s
         self._hosts = {host.lower() for host in hosts}
 
@@ -77,7 +82,8 @@ class Guards:
             self._refuse_host(scope)
             body = await self._body(scope, receive)
         except Problem as problem:
-            response = problem_response(problem, request_id=request_id)
+            answer = next((each for path, each in self._refusals.items() if scope["path"].startswith(f"{path}/")), None)
+            response = answer(scope, problem) if answer else problem_response(problem, request_id=request_id)
             response.headers["Connection"] = "close"
             await response(scope, receive, guarded)
             return
