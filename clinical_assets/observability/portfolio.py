@@ -142,6 +142,11 @@ def portfolio(workspace: Workspace) -> list[PortfolioEntry]:
     return found + [_micro_cohort(workspace, name) for name in paired_catalogue(workspace.catalogue.folders).names()]
 
 
+def entry_of(workspace: Workspace, cohort: str) -> PortfolioEntry:
+    """The line of one cohort of the catalogue, without its newest batch."""
+    return _cohort(workspace.cohort(cohort), None)
+
+
 def write_portfolio(workspace: Workspace, entries: list[PortfolioEntry] | None = None) -> Path:
     """Write ``data/reports/index.html``: a line for each cohort, with links to what there is to read.
 

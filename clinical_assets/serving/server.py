@@ -12,7 +12,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.scratch_folder import scratch_folder, sweep_scratch_folders
 from clinical_assets.foundation.settings import Settings
+from clinical_assets.governance.signing.record import Signature
 from clinical_assets.records.prediction_log.writer import PredictionLog
 from clinical_assets.serving.access.door import Door
 from clinical_assets.serving.access.key_door import LoginTerms
@@ -73,6 +74,8 @@ class ApplicationMaker:
         Whether there are pages for people.
     secure : bool
         Whether callers come by TLS.
+    on_signed : callable or None
+        Told of every signature that is given on the pages.
     """
 
     workspace: Workspace
@@ -81,6 +84,7 @@ class ApplicationMaker:
     max_body: int
     pages: bool = True
     secure: bool = False
+    on_signed: Callable[[Signature], None] | None = None
 
     def __call__(self) -> ASGIApp:
         """The application; a process that was begun for it ends with the one that began it."""
@@ -89,7 +93,7 @@ class ApplicationMaker:
             threading.Thread(target=_end_with, args=(parent,), name="parent", daemon=True).start()
         door = None if self.login is None else self.login.door(self.workspace.records)
         service = PredictionService(self.workspace)
-        parts = (make_pages(service, secure=self.secure),) if self.pages else ()
+        parts = (make_pages(service, secure=self.secure, on_signed=self.on_signed),) if self.pages else ()
         return make_app(service, door=door, hosts=self.hosts, max_body=self.max_body, parts=parts)
 
 
@@ -155,6 +159,7 @@ def serve(
     proxy: str | None = None,
     workers: int = 1,
     pages: bool = True,
+    on_signed: Callable[[Signature], None] | None = None,
 ) -> None:
     """Serve until the process is told to end; what runs then is answered first.
 
@@ -178,6 +183,8 @@ def serve(
         Processes that answer at this address; one that dies is replaced.
     pages : bool
         Whether there are pages for people, who sign in whatever `login` is.
+    on_signed : callable, optional
+        Told of every signature that is given there; a function of a module, so that every process can have it.
 
     Raises
     ------
@@ -203,6 +210,7 @@ def serve(
             max_body,
             pages=pages,
             secure=protected,
+            on_signed=on_signed,
         ),
         factory=True,
         host=host,

@@ -9,6 +9,7 @@ import typer
 
 from clinical_assets.cli import context
 from clinical_assets.cli.output import err
+from clinical_assets.launch.instance import report_approval
 from clinical_assets.serving.access.rates import RATE
 
 HOST, PORT = "127.0.0.1", 8600
@@ -69,4 +70,5 @@ def serve(
         proxy=behind_proxy,
         workers=workers,
         pages=pages,
+        on_signed=report_approval,
     )

@@ -21,7 +21,6 @@ from clinical_assets.records.ledger.witnesses import WitnessReport, compare
 from clinical_assets.records.ledger.witnesses import witness as hand_out
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
-_FOR_MACHINES = {"signature", "public_key", "secrets_digest"}  # `--json` and exports have them
 _DIGEST_SHOWN = 19  # "sha256:" and twelve digits
 
 
@@ -56,7 +55,7 @@ def show(
                 "action": entry.action,
                 "cohort": entry.cohort,
                 "digest": entry.digest and entry.digest[:_DIGEST_SHOWN],
-                "what": _what(entry.reason, entry.facts),
+                "what": entry.in_short(),
             }
             for entry in found
         ],
@@ -198,10 +197,3 @@ def _known(action: str | None) -> Any:
     if action is not None and action not in ACTIONS:
         raise typer.BadParameter(f"{action!r} is none of {', '.join(ACTIONS)}", param_hint="--action")
     return action
-
-
-def _what(reason: str | None, facts: dict[str, Any]) -> str:
-    """Reason and facts in one line."""
-    parts = [reason] if reason else []
-    shown = {name: value for name, value in facts.items() if name not in _FOR_MACHINES}
-    return "; ".join([*parts, *(f"{name}={value}" for name, value in shown.items())])

@@ -87,7 +87,7 @@ def dossier_page(
         A whole document that holds ``dossier_folder.PENDING`` wherever the dossier's own digest goes.
     """
     comparison = content["comparison"]
-    gates = tuple(_gate(gate, spec) for gate in content["gates"])
+    gates = tuple(gate_view(gate, spec) for gate in content["gates"])
     judged = [row for gate in gates for row in (*gate.open, *gate.passed)]
     classes = results.class_performance
     page = DossierPage(
@@ -179,7 +179,8 @@ def _headline(results: TrainingResults, judged: list[JudgedRow]) -> tuple[Headli
     return tuple(figures)
 
 
-def _gate(gate: Mapping[str, Any], spec: CohortSpec) -> GateView:
+def gate_view(gate: Mapping[str, Any], spec: CohortSpec) -> GateView:
+    """One gate of a dossier's content, what needs a person first."""
     rank = {"fail": 0, "insufficient": 1, "pass": 2}
     rows = [_judged(row, spec) for row in sorted(gate["verdicts"], key=lambda row: rank[row["verdict"]])]
     needs = [each for each in rows if each.row["verdict"] != "pass" or each.is_beyond]

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 GENESIS = PREFIX + "0" * HEX_DIGITS
 
 
+_FOR_MACHINES = {"signature", "public_key", "secrets_digest"}
+
+
 @dataclass(frozen=True)
 class Entry:
     """What happened.
@@ -63,6 +66,12 @@ class Entry:
     def to_json(self) -> dict[str, Any]:
         """All fields as plain values."""
         return asdict(self)
+
+    def in_short(self) -> str:
+        """Reason and facts in one line, without what only machines read; JSON and exports have that, too."""
+        parts = [self.reason] if self.reason else []
+        told = (f"{name}={value}" for name, value in self.facts.items() if name not in _FOR_MACHINES)
+        return "; ".join([*parts, *told])
 
 
 def facts_of(text: str) -> dict[str, Any]:

@@ -175,10 +175,13 @@ class Ledger:
         cohort: str | None = None,
         action: LedgerAction | None = None,
         digest: str | None = None,
+        before: int | None = None,
     ) -> tuple[Entry, ...]:
-        """The last ``limit`` entries that have exactly what is given, newest first."""
+        """The last ``limit`` entries that have exactly what is given, newest first; of those before a number."""
         with self.database.read() as connection:
             query = _matching(cohort=cohort, action=action, digest=digest)
+            if before is not None:
+                query = query.where(table.c.seq < before)
             rows = connection.execute(query.order_by(table.c.seq.desc()).limit(limit))
             return tuple(Entry.of(row) for row in rows)
 

@@ -18,6 +18,7 @@ from starlette.types import Scope
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.governance.signing.record import Signature
 from clinical_assets.records.keys.installation import derived_key, installation_signer
 from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.serving.access.rates import Rates
@@ -27,6 +28,8 @@ from clinical_assets.serving.pages.entrance.tokens import ForeignForm, PageToken
 from clinical_assets.serving.pages.entrance.visitors import SignInNeeded, Visitor
 from clinical_assets.serving.pages.patients import clinician, list_routes
 from clinical_assets.serving.pages.patients.desk import Desk, RecordedDesk, desk_of
+from clinical_assets.serving.pages.review import ledger_routes
+from clinical_assets.serving.pages.review import routes as review_routes
 from clinical_assets.serving.pages.screens import address_with, led, shown
 from clinical_assets.serving.pages.views import ProblemScreen
 from clinical_assets.serving.service import PredictionService
@@ -67,7 +70,12 @@ class Pages:
 
 
 def make_pages(
-    service: PredictionService, *, secure: bool, tokens: PageTokens | None = None, rates: Rates | None = None
+    service: PredictionService,
+    *,
+    secure: bool,
+    tokens: PageTokens | None = None,
+    rates: Rates | None = None,
+    on_signed: Callable[[Signature], None] | None = None,
 ) -> Pages:
     """The pages of an installation.
 
@@ -81,6 +89,8 @@ def make_pages(
         Signs cookies and forms; by default under a key made from the installation's.
     rates : Rates, optional
         Limits of one process.
+    on_signed : callable, optional
+        Told of every signature that was given here.
     """
     settings = service.workspace.settings
     signing = tokens or PageTokens(derived_key(installation_signer(settings, create=True), "pages"))
@@ -91,9 +101,19 @@ def make_pages(
         return any(visitor.may_review(spec) for spec in described(service))
 
     app = assembled(
-        desk, [sign_in.router, sign_in.language_router, clinician.router, list_routes.router], reviews=reviews
+        desk,
+        [
+            sign_in.router,
+            sign_in.language_router,
+            clinician.router,
+            list_routes.router,
+            review_routes.router,
+            ledger_routes.router,
+        ],
+        reviews=reviews,
     )
-    app.state.sessions = sessions
+    app.state.sessions, app.state.on_signed, app.state.seen = sessions, on_signed, set()
+    app.state.described = lambda: described(service)
 
     @app.middleware("http")
     async def renewed(request: Request, call: Callable[[Request], Awaitable[Response]]) -> Response:
