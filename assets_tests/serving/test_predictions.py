@@ -21,6 +21,7 @@ from clinical_assets.records.keys.pseudonyms import Pseudonyms
 from clinical_assets.records.prediction_log.segments import read_log
 from clinical_assets.serving.predictions import CohortPredictions, PredictionRequest
 from clinical_assets.serving.requests.findings import RequestRefused
+from clinical_assets.serving.scoring.champion_scorer import UnitScore
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.warehouse.store.warehouse import Warehouse
 
@@ -41,14 +42,19 @@ def as_sent(warehouse: Warehouse, schema: str) -> list[dict[str, Any]]:
 
 
 def scored(predictions: CohortPredictions, requests: Sequence[Sequence[dict[str, Any]]]) -> dict[str, tuple[Any, ...]]:
-    """Risk, alert and tier of each patient, from requests that were gathered into one batch."""
+    """Risk, its interval, alert and tier of each patient, from requests that were gathered into one batch."""
     found = {}
     for result in predictions.score([asked(each) for each in requests]):
         if isinstance(result, Exception):
             raise result
         for key, score in zip(result.checked.keys, result.scores, strict=True):
-            found[key[0]] = (score.risk, score.is_alert, score.tier)
+            found[key[0]] = (score.risk, *_bounds(score), score.is_alert, score.tier)
     return found
+
+
+def _bounds(score: UnitScore) -> tuple[float, float, float]:
+    assert score.interval is not None
+    return score.interval.low, score.interval.high, score.interval.other_tier_prob
 
 
 def test_api_batch_and_training_agree_on_every_row_alone_and_in_any_company(
@@ -59,7 +65,9 @@ def test_api_batch_and_training_agree_on_every_row_alone_and_in_any_company(
     served = Served(released.trained, tmp_path / "sent")
     batch = served.receive(*new_patients(60, seed=8))
     score_batch(warehouse, served.spec, bundle, batch)
-    kept = warehouse.query("SELECT patient_id, risk, is_alert, tier FROM monitoring.scored_records")
+    kept = warehouse.query(
+        "SELECT patient_id, risk, risk_low, risk_high, other_tier_prob, is_alert, tier FROM monitoring.scored_records"
+    )
     by_batch = {row[0]: row[1:] for row in kept.iter_rows()}
 
     received = as_sent(warehouse, "received_valid")

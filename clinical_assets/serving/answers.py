@@ -6,11 +6,13 @@ What belongs here: their fields, and what a caller with fewer rights does not se
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from clinical_assets.experiments.assignment import TrialArm
+from clinical_assets.modelling.bundle.bundle_description import COVERED
 from clinical_assets.serving.access.callers import Right
 from clinical_assets.serving.predictions import LoggedAnswer, UnitAnswer
 from clinical_assets.serving.scoring.reasons import NAMED, Reasons
@@ -41,6 +43,15 @@ class ReasonsAnswer(_Answer):
     log_odds: float
 
 
+class IntervalAnswer(_Answer):
+    """Where the true risk of people with the same values lies; `model.uncertainty` says what is covered."""
+
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+    level: float = Field(description="Of the interval.")
+    other_tier_prob: float = Field(ge=0, le=1, description="Probability that the true risk lies in another tier.")
+
+
 class WarningAnswer(_Answer):
     """What must be known about a record when its risk is read."""
 
@@ -58,6 +69,9 @@ class PredictionAnswer(_Answer):
     action: str = Field(description="What the tier recommends.")
     is_alert: bool = Field(description="Whether the risk reaches the threshold.")
     risk: float | None = Field(None, ge=0, le=1, description="With the right `probability`.")
+    risk_interval: IntervalAnswer | None = Field(
+        None, description="With the right `probability`, where the model says how certain it is."
+    )
     reasons: ReasonsAnswer | None = Field(None, description="With the right `reasons`.")
     warnings: list[WarningAnswer]
     arm: TrialArm | None = Field(None, description="TrialArm of an experiment that the record's unit is assigned to.")
@@ -73,6 +87,7 @@ class ModelNamed(_Answer):
     )
     since: str | None = Field(description="UTC; null for a challenger.")
     synthetic: bool = Field(description="Whether it was made from records that are made up.")
+    uncertainty: str = Field(description="What `risk_interval` covers, or why there is none.")
 
 
 class PredictionsAnswer(_Answer):
@@ -122,6 +137,7 @@ def predictions_answer(
             promotion=None if by_challenger else champion.promotion,
             since=None if by_challenger else champion.since,
             synthetic=bundle.description.synthetic,
+            uncertainty=bundle.description.without_interval() or COVERED,
         ),
         threshold=bundle.description.threshold,
         predictions=[_prediction(unit, rights, explain=explain) for unit in logged.units],
@@ -137,6 +153,9 @@ def _prediction(unit: UnitAnswer, rights: Collection[str], *, explain: bool) -> 
     allowed: dict[str, Any] = {}
     if probability in rights:
         allowed["risk"] = score.risk
+        stored = unit.bundle.description.uncertainty
+        if score.interval is not None and stored is not None:
+            allowed["risk_interval"] = IntervalAnswer(level=stored.level, **asdict(score.interval))
     if reasons in rights:
         allowed["reasons"] = _reasons(shown)
     if unit.part is not None:

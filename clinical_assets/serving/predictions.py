@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import duckdb
@@ -186,6 +186,7 @@ class CohortPredictions:
                         "features": dict(score.features),
                         "groups": dict(score.groups),
                         "risk": score.risk,
+                        "interval": None if score.interval is None else asdict(score.interval),
                         "log_odds": score.reasons.log_odds,
                         "class": score.predicted,
                         "is_alert": score.is_alert,

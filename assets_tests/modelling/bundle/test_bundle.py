@@ -26,6 +26,7 @@ from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.kinds import KINDS
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 from clinical_assets.statistics.calibration.logistic import logit
 
 NAMES = tuple(f"f{i}" for i in range(8))
@@ -41,6 +42,10 @@ class Model:
     classes: tuple[str, ...]
     imbalance: str = "none"
     feature_columns: tuple[str, ...] = NAMES
+
+    @property
+    def uncertainty(self) -> RiskUncertainty:
+        return RiskUncertainty(None, "It was not fitted by a training.")
 
     @property
     def parameters(self) -> dict[str, Any]:

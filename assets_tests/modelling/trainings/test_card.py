@@ -62,6 +62,9 @@ def test_both_forms_of_the_card_hold_the_same_parts(trained_ward: Trained) -> No
     assert f"{results['model_terms']['intercept']:.6g} plus" in text
     for row in results["table_one"]["rows"]:
         assert " | ".join(row["cells"]) in text
+    certainty = results["risk_certainty"]
+    assert f"interval is {100 * certainty['median_width']:.1f} percentage points wide" in text
+    assert f"is {100 * certainty['mean_other_tier_prob']:.0f} % on average" in text
     assert f"{results['participants']['used']:,} used" in text
     assert text.count("| in use |") == 1
 

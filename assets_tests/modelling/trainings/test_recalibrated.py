@@ -12,6 +12,7 @@ import pytest
 from assets_tests.worlds.ward.served import Served, new_patients, watched_ward
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.governance.gates.holdout import holdout_of, integrity
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import BundleDescription, RecalibrationKind
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.recalibrated import (
@@ -69,6 +70,24 @@ def test_new_log_odds_are_the_map_of_the_old_ones_and_contributions_still_add_up
     assert total == pytest.approx(new, abs=1e-6)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_uncertain_about_the_map_is_added_to_what_was_uncertain_before(
+    mine: Served, once: tuple[Served, pl.DataFrame], kind: RecalibrationKind
+) -> None:
+    rows = once[1]
+    done = made(mine, rows, kind)
+    before, after = (_log_odds_width(bundle, rows) for bundle in (mine.bundle, done.training.bundle()))
+    assert (after > done.slope * before).all()
+    # Hundreds of records leave the map far less uncertain than the model.
+    assert np.median(after / (done.slope * before)) < 1.5
+
+
+def _log_odds_width(bundle: Bundle, rows: pl.DataFrame) -> np.ndarray:
+    found = bundle.intervals(rows, bundle.score(rows))
+    assert found is not None
+    return np.asarray(logit(found.high) - logit(found.low))
+
+
 def test_features_statement_and_threshold_stay_and_the_digest_does_not(
     mine: Served, once: tuple[Served, pl.DataFrame]
 ) -> None:
@@ -77,7 +96,7 @@ def test_features_statement_and_threshold_stay_and_the_digest_does_not(
     assert bundle.statement == base.statement
     ours, theirs = bundle.description.to_json(), base.description.to_json()
     changed = {name for name in ours if ours[name] != theirs.get(name)}
-    assert changed == {"derived", "recalibration"}
+    assert changed == {"derived", "recalibration", "uncertainty"}
     assert bundle.description.derived is not None
     assert bundle.description.derived.base == base.digest
 

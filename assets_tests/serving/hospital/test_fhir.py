@@ -140,6 +140,15 @@ def test_resources_of_an_answer_conform_and_are_tagged_as_made_by_ai(client: Cli
     assert evaluate(assessment, "RiskAssessment.prediction.all(probability <= 100)") == [True]
 
 
+def test_the_interval_of_a_risk_is_a_note_for_those_who_see_the_risk(client: Client) -> None:
+    def notes(*rights: str) -> str:
+        answer = sent(client, bundle(*usual()), door=Limited(*rights)).json()
+        return " ".join(each["text"] for each in resource(answer, "RiskAssessment").get("note", ()))
+
+    assert "95 % interval of the risk" in notes("predict", "probability")
+    assert "interval" not in notes("predict")
+
+
 def test_probability_and_reasons_need_their_rights(client: Client) -> None:
     answer = sent(client, bundle(*usual()), door=Limited("predict")).json()
     (prediction,) = resource(answer, "RiskAssessment")["prediction"]

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from assets_tests.serving.conftest import Client
 from assets_tests.worlds.ward.api_server import path_of, record
@@ -21,6 +22,7 @@ from assets_tests.worlds.ward.released import Releasable
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.records.prediction_log.segments import read_log
 from clinical_assets.serving.server import ServerError, refuse_open_address
+from clinical_assets.serving.web.guards import Guards
 
 
 def run(client: Client, calls: Callable[[httpx.AsyncClient], Awaitable[Any]], **options: Any) -> Any:
@@ -62,9 +64,31 @@ def test_an_answer_holds_tier_action_reasons_warnings_and_the_model(client: Clie
     shown = given["reasons"]
     total = shown["base"] + sum(each["contribution"] for each in shown["contributions"]) + shown["rest"]
     assert total == pytest.approx(shown["log_odds"])
+    told = given["risk_interval"]
+    assert told["low"] < given["risk"] < told["high"]
+    assert told["level"] == 0.95
+    assert "true risk of people with the same values" in answer["model"]["uncertainty"]
     (line,) = read_log(released.settings, COHORT)
+    assert line.content is not None
+    assert line.content["interval"] == {name: told[name] for name in ("low", "high", "other_tier_prob")}
     assert given["prediction"].startswith(f"{line.seq}-")
     assert (line.request, line.digest) == (answer["request_id"], answer["model"]["digest"])
+
+
+def test_a_defect_is_answered_and_its_words_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async def defect(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError("patient X00001")
+
+    async def asked() -> httpx.Response:
+        transport = httpx.ASGITransport(Guards(defect, hosts=["localhost"]))
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            return await client.get("/")
+
+    response = asyncio.run(asked())
+    assert response.status_code == 500
+    assert response.json()["type"].endswith("internal")
+    assert "ValueError" in caplog.text
+    assert "X00001" not in response.text + caplog.text
 
 
 def test_every_refusal_has_one_shape(client: Client) -> None:

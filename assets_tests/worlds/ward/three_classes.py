@@ -15,6 +15,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.search.candidates import build, fit
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 from clinical_assets.modelling.trainings.reference import relation_of
 from clinical_assets.warehouse.store.warehouse import Warehouse
 
@@ -34,6 +35,10 @@ class ThreeClasses:
     @property
     def recalibration(self) -> Recalibration:
         return Recalibration((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+    @property
+    def uncertainty(self) -> RiskUncertainty:
+        return RiskUncertainty(None, "No interval is known for the risks of more than two classes.")
 
     @property
     def parameters(self) -> dict[str, Any]:

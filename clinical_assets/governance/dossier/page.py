@@ -117,7 +117,7 @@ def dossier_page(
         flow=tuple(card_sections.flow_lines(results)),
         table_one=_table("Table 1", card_sections.table_one_rows(results)),
         table_one_note=card_sections.TABLE_ONE_NOTE,
-        model_lines=tuple(card_sections.model_lines(results.model_terms)) if results.model_terms else (),
+        model_lines=_model_lines(results),
         terms=_table("Terms", card_sections.term_rows(results.model_terms) if results.model_terms else []),
         importances=_table("Importances", card_sections.importance_rows(results)),
         rates=_table("Rates at several thresholds", card_sections.rate_rows(results)),
@@ -156,6 +156,13 @@ def is_beyond(value: float | None, limit: str | None) -> bool:
         "<": value >= most + room if room else value >= most,
         "=": abs(value - most) > room,
     }[sign]
+
+
+def _model_lines(results: TrainingResults) -> tuple[str, ...]:
+    """What the model is and how certain its risks are, without the marks of Markdown."""
+    found = results.model_terms
+    lines = [] if found is None else card_sections.model_lines(found)
+    return tuple(line.replace("**", "") for line in (*lines, *card_sections.certainty_lines(results)))
 
 
 def _headline(results: TrainingResults, judged: list[JudgedRow]) -> tuple[HeadlineFigure, ...]:

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from clinical_assets.modelling.bundle.scorer import RiskIntervals
 
 SCHEMA = "monitoring"
 #: Which model each recalibrated one was made from: what its base has seen, it has seen.
@@ -47,7 +48,9 @@ BASES = f"{SCHEMA}.model_bases"
 CHUNK_ROWS = 122_880
 #: With more than two classes, the class decided by least expected cost.
 DECIDED = "decided_class"
-_RESULT = ("risk", "is_alert", "tier", DECIDED)
+#: Of models that say how certain a risk is: bounds of its interval, and the probability of another tier.
+UNCERTAINTY = ("risk_low", "risk_high", "other_tier_prob")
+_RESULT = ("risk", *UNCERTAINTY, "is_alert", "tier", DECIDED)
 # Columns beside the features carry this mark, so that no feature can have their name.
 _BESIDE = "_beside_"
 
@@ -91,16 +94,19 @@ class RowDecisions:
         Place among the bundle's tiers.
     decided : array of int, shape (n,), or None
         With more than two classes, the one that costs least.
+    intervals : RiskIntervals or None
+        Of the risks, where the bundle gives any.
     """
 
     risk: FloatArray
     is_alert: BoolArray
     tier: IntArray
     decided: IntArray | None
+    intervals: RiskIntervals | None
 
 
-def decisions_of(bundle: Bundle, served: FloatArray) -> RowDecisions:
-    """Risk, alert, tier and class of probabilities (n,) or (n, k) as `Bundle.score` gave them."""
+def decisions_of(bundle: Bundle, features: pl.DataFrame | FloatArray, served: FloatArray) -> RowDecisions:
+    """Risk, alert, tier, class and interval of probabilities (n,) or (n, k) as `Bundle.score` gave them of features."""
     risk = action_risk(served, action_from=bundle.description.action_from)
     lowers = [tier.lower for tier in bundle.description.tiers]
     return RowDecisions(
@@ -108,6 +114,7 @@ def decisions_of(bundle: Bundle, served: FloatArray) -> RowDecisions:
         is_alert=risk >= bundle.description.threshold,
         tier=np.searchsorted(lowers, risk, side="right") - 1,
         decided=None if served.ndim == 1 else bundle.decide(served),
+        intervals=bundle.intervals(features, served),
     )
 
 
@@ -115,6 +122,8 @@ def with_scores(bundle: Bundle, features: pl.DataFrame) -> pl.DataFrame:
     """Add ``risk`` (of class ``action_from`` or a more severe one), ``is_alert`` and ``tier`` to features.
 
     With more than two classes ``decided_class`` too: the label of the class that costs least (``Bundle.decide``).
+    Where the bundle says how certain its risks are, ``risk_low``, ``risk_high`` and ``other_tier_prob`` too
+    (``Bundle.intervals``).
 
     Parameters
     ----------
@@ -130,13 +139,17 @@ def with_scores(bundle: Bundle, features: pl.DataFrame) -> pl.DataFrame:
     """
     import polars as pl
 
-    found = decisions_of(bundle, bundle.score(features))
+    X = bundle.matrix(features)
+    found = decisions_of(bundle, X, bundle.score(X))
     names = pl.Series([tier.name for tier in bundle.description.tiers], dtype=pl.String)
     scored = features.with_columns(
         pl.Series("risk", found.risk),
         pl.Series("is_alert", found.is_alert),
         names.gather(found.tier).alias("tier"),
     )
+    if found.intervals is not None:
+        bounds = (found.intervals.low, found.intervals.high, found.intervals.other_tier_prob)
+        scored = scored.with_columns(pl.Series(name, values) for name, values in zip(UNCERTAINTY, bounds, strict=True))
     if found.decided is None:
         return scored
     labels = pl.Series(bundle.classes, dtype=pl.String)
@@ -199,9 +212,10 @@ def score_batch(
     """Score the records of a batch and keep the result in one transaction.
 
     Writes ``monitoring.scored_records`` (batch, key, subject, ``index_date``, ``risk`` of class `action_from` or a more
-    severe one, ``is_alert``, ``tier``, with more than two classes ``decided_class``, ``bundle_digest``, ``scored_at``
-    in UTC) and ``monitoring.batch_features`` (batch, bundle, key, subject, features, protected attributes as text
-    with ``protected_`` before their names).
+    severe one, ``risk_low``, ``risk_high``, ``other_tier_prob`` where the bundle gives them, ``is_alert``, ``tier``,
+    with more than two classes ``decided_class``, ``bundle_digest``, ``scored_at`` in UTC) and
+    ``monitoring.batch_features`` (batch, bundle, key, subject, features, protected attributes as text with
+    ``protected_`` before their names).
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from clinical_assets.modelling.bundle.contributions import Explanation
     from clinical_assets.modelling.bundle.fitted import Fitted
-    from clinical_assets.modelling.bundle.scorer import BundleScorer
+    from clinical_assets.modelling.bundle.scorer import BundleScorer, RiskIntervals
 
 FORMAT = 1
 MODEL, STATEMENT, RUN = "model.onnx", "features.sql", "run.json"
@@ -199,6 +199,24 @@ class Bundle:
 
         costs = self.description.class_costs
         return cheapest_class(served, equal_costs(len(self.classes)) if costs is None else costs)
+
+    def intervals(self, features: pl.DataFrame | FloatArray, served: FloatArray) -> RiskIntervals | None:
+        """Intervals of served risks (n,), and the probability of another tier; None where the bundle gives none.
+
+        An interval covers the true risk of people with the same values in the population that the training rows are
+        drawn from, if its log-odds are about linear in the features. It holds no doubt about that, about values that
+        were measured wrongly, or about another hospital. ``description.without_interval()`` says why there is none.
+
+        Parameters
+        ----------
+        features : polars.DataFrame or array of shape (n, p)
+            As for `score`.
+        served : array of shape (n,)
+            What `score` gave for them.
+        """
+        if self.description.without_interval() is not None:
+            return None
+        return self._scorer.intervals(self.matrix(features), served)
 
     def require_same(self, risk: FloatArray, other: FloatArray) -> None:
         """Refuse two ways to one risk that are further apart than `TOLERANCE`.

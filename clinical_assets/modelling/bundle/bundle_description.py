@@ -20,6 +20,13 @@ LIGHTGBM, XGBOOST, LINEAR, BAYES, PATHS = "lightgbm", "xgboost", "linear", "naiv
 
 _SELDOM = 0.01
 
+#: What an interval of a risk covers, for readers.
+COVERED = (
+    "The interval covers the true risk of people with the same values, in the population that the training rows are "
+    "drawn from, as far as its log-odds are linear in the features. It does not cover another population, a later "
+    "time, or values that were measured wrongly."
+)
+
 RecalibrationKind = Literal["intercept", "intercept_and_slope"]
 
 
@@ -140,6 +147,25 @@ class StoredReference(StoredDocument):
         return sum(each.missing_share > _SELDOM for each in self.features.values())
 
 
+class StoredUncertainty(StoredDocument):
+    """How certain the served risks are; see ``search.uncertainty``.
+
+    Attributes
+    ----------
+    level : float
+        Of the intervals that are given.
+    factor : tuple of tuple of float, or None
+        Rows of the lower triangle of a factor of the covariance of intercept and coefficients of the served log-odds,
+        in the model's own, standardised columns; None where no interval is given.
+    missing : str
+        Why none is given, as a sentence.
+    """
+
+    level: float = 0.95
+    factor: tuple[tuple[float, ...], ...] | None = None
+    missing: str = ""
+
+
 class LinearExplanation(StoredDocument):
     """Terms of a linear model in its own, standardised columns."""
 
@@ -250,6 +276,8 @@ class BundleDescription(BundleFacts):
         Feature to median of the training rows.
     derived : Derivation or None
         Where the bundle is another one's, recalibrated.
+    uncertainty : StoredUncertainty or None
+        Of the risks; None in bundles made before it was kept.
     """
 
     candidate: str
@@ -263,6 +291,13 @@ class BundleDescription(BundleFacts):
     explanation: StoredExplanation
     typical_row: dict[str, float]
     derived: Derivation | None = None
+    uncertainty: StoredUncertainty | None = None
+
+    def without_interval(self) -> str | None:
+        """Why no interval is given for a risk, as a sentence; None where one is."""
+        if self.uncertainty is None:
+            return "The model was trained before intervals of risks were kept."
+        return self.uncertainty.missing if self.uncertainty.factor is None else None
 
     @classmethod
     def read(cls, folder: Path) -> BundleDescription:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -41,3 +42,7 @@ class Fitted(Protocol):
     @property
     def imbalance(self) -> str:
         """How the rarer class was given weight in fitting."""
+
+    @property
+    def uncertainty(self) -> RiskUncertainty:
+        """Of the risks that are served."""

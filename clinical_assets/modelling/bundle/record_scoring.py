@@ -86,7 +86,7 @@ class ScoredRecords:
     ----------
     frame : polars.DataFrame
         One row per prediction unit: what the statement yields (key and features), ``risk`` of class ``action_from`` or
-        a more severe one, ``is_alert``, ``tier``, and ``decided_class`` with more than two classes.
+        a more severe one, ``is_alert``, ``tier``, and what else ``batch_scoring.with_scores`` adds.
     explanation : Explanation
         Contributions in the order of the rows.
     """
@@ -167,7 +167,7 @@ class RecordScorer:
             X, keys = self._read(connection)
         served = self.bundle.score(X)
         explained = self.bundle.explain(X, served=served)
-        return ScoredUnits(keys, X, decisions_of(self.bundle, served), explained)
+        return ScoredUnits(keys, X, decisions_of(self.bundle, X, served), explained)
 
     def _read(self, connection: _Connection) -> tuple[FloatArray, list[tuple[Any, ...]]]:
         if not self._exact:

@@ -6,6 +6,7 @@ What belongs here: numbers. What does not: whether the files are the ones that w
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,20 @@ from clinical_assets.modelling.bundle.bundle_description import (
     BundleFacts,
     StoredPreparation,
     StoredRecalibration,
+    StoredUncertainty,
 )
 from clinical_assets.modelling.bundle.contributions import Explainer, export
 from clinical_assets.modelling.bundle.fitted import Fitted
 from clinical_assets.modelling.bundle.onnx_graph import build_graph
 from clinical_assets.modelling.search.candidates import floor_of, raw_risk, without_sampler
 from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 from clinical_assets.modelling.table.preparation import Preparation
+from clinical_assets.statistics.calibration.linear_uncertainty import (
+    other_tier_probability,
+    risk_interval,
+    standard_errors,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -40,6 +48,25 @@ _WITNESSED = 64
 # Every call is filled up to whole blocks: kernels take another way for one row and for the rest behind the last full
 # vector, and the same patient alone would get another last digit than among others.
 _BLOCK_ROWS = 16
+#: Of the intervals of risks.
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class RiskIntervals:
+    """How far the true risk may be from the served one, row by row.
+
+    Attributes
+    ----------
+    low, high : arrays of shape (n,)
+        Bounds of the interval.
+    other_tier_prob : array of shape (n,)
+        Probability that the true risk lies in another tier.
+    """
+
+    low: FloatArray
+    high: FloatArray
+    other_tier_prob: FloatArray
 
 
 def session_of(graph: bytes) -> Any:
@@ -89,6 +116,17 @@ class BundleScorer:
         self.require_same(risk[rows], self._graph(X[rows]))
         return risk
 
+    def intervals(self, X: FloatArray, served: FloatArray) -> RiskIntervals | None:
+        """Intervals of the risks (n,) served for features (n, p); None where the bundle gives none."""
+        stored = self.description.uncertainty
+        if stored is None or self._factor is None:
+            return None
+        columns = self._preparation.apply(X)
+        error = standard_errors(np.column_stack([np.ones(len(columns)), columns]), self._factor)
+        low, high = risk_interval(served, error, level=stored.level)
+        lowers = np.asarray([tier.lower for tier in self.description.tiers])
+        return RiskIntervals(low, high, other_tier_probability(served, error, lowers))
+
     def _graph(self, X: FloatArray) -> FloatArray:
         (risk,) = self._session.run(None, {"features": _whole_blocks(X)})
         return np.asarray(risk)[: len(X)]
@@ -127,6 +165,15 @@ class BundleScorer:
         return load_booster(self.description.explanation, self.folder)
 
     @cached_property
+    def _preparation(self) -> Preparation:
+        return Preparation.from_json(self.description.preparation.to_json())
+
+    @cached_property
+    def _factor(self) -> FloatArray | None:
+        stored = self.description.uncertainty
+        return None if stored is None or stored.factor is None else square_factor(stored.factor)
+
+    @cached_property
     def _recalibration(self) -> Recalibration:
         stored = self.description.recalibration
         return Recalibration(stored.intercepts, stored.slopes)
@@ -137,7 +184,7 @@ class BundleScorer:
             return None
         return NativeScore(
             self._booster,
-            preparation=Preparation.from_json(self.description.preparation.to_json()),
+            preparation=self._preparation,
             recalibration=self._recalibration,
             floor=self.description.raw_risk_floor,
         )
@@ -149,7 +196,7 @@ class BundleScorer:
         return Explainer(
             stored.explanation,
             booster=self._booster,
-            preparation=Preparation.from_json(stored.preparation.to_json()),
+            preparation=self._preparation,
             recalibration=self._recalibration,
             score=self.run,
             reference=np.asarray(
@@ -193,7 +240,27 @@ def write_files(folder: Path, model: Fitted, *, X: FloatArray, statement: str, f
         preparation=StoredPreparation.model_validate(preparation.to_json()),
         explanation=export(estimator, name=model.name, n_classes=len(model.classes), folder=folder),
         typical_row=dict(zip(model.feature_columns, typical.tolist(), strict=True)),
+        uncertainty=_stored(model.uncertainty),
     ).write(folder)
+
+
+def _stored(found: RiskUncertainty) -> StoredUncertainty:
+    if found.factor is None:
+        return StoredUncertainty(missing=found.missing)
+    return StoredUncertainty(level=LEVEL, factor=triangle(found.factor))
+
+
+def triangle(factor: FloatArray) -> tuple[tuple[float, ...], ...]:
+    """Rows of the lower triangle of a factor (k, k), as a bundle keeps them."""
+    return tuple(tuple(row[: place + 1]) for place, row in enumerate(factor.tolist()))
+
+
+def square_factor(rows: tuple[tuple[float, ...], ...]) -> FloatArray:
+    """The factor (k, k) of the rows that `triangle` gave."""
+    found = np.zeros((len(rows), len(rows)))
+    for place, row in enumerate(rows):
+        found[place, : place + 1] = row
+    return found
 
 
 def _whole_blocks(X: FloatArray) -> FloatArray:

@@ -302,6 +302,18 @@ class StoredClassPerformance(StoredDocument):
     constant: ConstantDecision | None = None
 
 
+class StoredRiskCertainty(StoredDocument):
+    """How certain the risks are on the holdout; see `risk_certainty`."""
+
+    statement: str
+    n: int
+    level: _Number | None
+    median_width: _Number | None
+    tenth_width: _Number | None
+    mean_other_tier_prob: _Number | None
+    uncertain_tier_share: _Number | None
+
+
 class TrainingResults(VersionedDocument):
     """Content of ``results.json``.
 
@@ -322,7 +334,7 @@ class TrainingResults(VersionedDocument):
     sample_size : StoredSampleSize
     contributions, directions : dict
         Feature to mean absolute contribution, the largest first, and to the direction of its effect.
-    rates, age_groups, model_terms, participants, table_one, class_performance
+    rates, age_groups, model_terms, risk_certainty, participants, table_one, class_performance
         Further views for card and dossier; absent in trainings before there were any, the last also for two classes.
     bundle_digest, training_digest : str
     provenance : TrainingProvenance
@@ -359,6 +371,7 @@ class TrainingResults(VersionedDocument):
     rates: tuple[StoredRates, ...] = ()
     age_groups: tuple[StoredGroup, ...] = ()
     model_terms: ModelTerms | None = None
+    risk_certainty: StoredRiskCertainty | None = None
     participants: ParticipantFlow | None = None
     table_one: TableOne | None = None
     class_performance: StoredClassPerformance | None = None

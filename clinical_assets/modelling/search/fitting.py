@@ -17,6 +17,7 @@ from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.candidate_type import Parameters
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.search import Tuned, fit_setting, tune
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty, risk_uncertainty
 from clinical_assets.modelling.table.inputs import ModelInput, features_of, finite_or_missing
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class FittedModel:
         Per feature what training rows looked like: `median`, `mean`, `sd`, `missing_share`, `quantiles`
         (at `shares`); None where a feature had no value. `missing_per_row`: features that all but one in a hundred
         rows lacked at most.
+    uncertainty : RiskUncertainty
+        Of the served risks.
     """
 
     name: str
@@ -64,6 +67,7 @@ class FittedModel:
     imbalance: str
     floor: float
     reference: dict[str, Any]
+    uncertainty: RiskUncertainty
 
     @property
     def n_parameters(self) -> int:
@@ -118,9 +122,10 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
     """
     tuned = tune(name, data, modelling=modelling)
     pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, data, seed=modelling.search.seed)
+    pipeline = candidates.without_sampler(pipeline)
     model = FittedModel(
         name=name,
-        pipeline=candidates.without_sampler(pipeline),
+        pipeline=pipeline,
         feature_columns=data.feature_columns,
         classes=data.classes,
         recalibration=tuned.recalibration,
@@ -128,6 +133,7 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
         imbalance=tuned.imbalance,
         floor=candidates.floor_of(name),
         reference=reference_of(data.X, data.feature_columns),
+        uncertainty=risk_uncertainty(tuned, pipeline, data),
     )
     return model, tuned
 

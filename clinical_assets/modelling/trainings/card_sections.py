@@ -12,6 +12,7 @@ from clinical_assets.cohorts.card_statements import OPTIONAL, REQUIRED, CardStat
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.modelling.description.group_counts import ShownGroup, groups_for_readers
 from clinical_assets.modelling.description.model_terms import direction_in_words
+from clinical_assets.modelling.description.risk_certainty import UNCERTAIN
 from clinical_assets.modelling.description.training_results import (
     ModelTerms,
     StoredTerm,
@@ -133,6 +134,7 @@ def model(results: TrainingResults) -> str:
     if found is None:
         return "## The model\n\nThis training kept no terms of the model; the bundle holds them."
     lines = ["## The model", *model_lines(found)]
+    lines += certainty_lines(results)
     if found.terms:
         lines.append(markdown_table(term_rows(found)))
     importances = importance_rows(results)
@@ -153,6 +155,22 @@ def model_lines(found: ModelTerms) -> list[str]:
         "1 / (1 + exp(-log-odds)). A flag is 1 where the feature is missing, and 0 elsewhere."
         if found.terms
         else "A model of this kind has no coefficients; its parts are in the bundle, its importances below.",
+    ]
+
+
+def certainty_lines(results: TrainingResults) -> list[str]:
+    """How certain the risks are, in sentences; empty where the training kept nothing about it."""
+    found = results.risk_certainty
+    if found is None:
+        return []
+    if found.level is None:
+        return [f"**Risks come without an interval.** {found.statement}"]
+    return [
+        f"**Every risk comes with a {100 * found.level:.0f} % interval.** {found.statement}",
+        f"On the holdout (n = {found.n:,}) the interval is {_points(found.median_width)} wide at the median, and wider "
+        f"than {_points(found.tenth_width)} for one person in ten. The chance that the true risk lies in another tier "
+        f"is {_share(found.mean_other_tier_prob)} on average; {_share(found.uncertain_tier_share)} of the people have "
+        f"one of {_share(UNCERTAIN)} or more.",
     ]
 
 
@@ -258,6 +276,14 @@ def _imputed(found: ModelTerms, term: StoredTerm) -> str:
         return "-"
     value = next(each.imputed for each in found.preparation if each.feature == term.feature)
     return "-" if value is None else f"{value:.4g}"
+
+
+def _points(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} percentage points"
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def _list(values: Sequence[float]) -> str:

@@ -28,11 +28,15 @@ from clinical_assets.modelling.bundle.bundle_description import (
     MANIFEST,
     BundleDescription,
     Derivation,
+    LinearExplanation,
     RecalibrationKind,
     StoredRecalibration,
+    StoredUncertainty,
 )
+from clinical_assets.modelling.bundle.scorer import square_factor, triangle
 from clinical_assets.modelling.description.model_terms import model_terms
 from clinical_assets.modelling.description.performance import age_bands
+from clinical_assets.modelling.description.risk_certainty import risk_certainty
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.evaluation.result import Counts
@@ -47,7 +51,8 @@ from clinical_assets.modelling.trainings import plots, trainings
 from clinical_assets.modelling.trainings.reference import relation_of
 from clinical_assets.modelling.trainings.scored import Scored, performance_views, scored_pictures
 from clinical_assets.statistics.calibration.calibration import calibration_intercept
-from clinical_assets.statistics.calibration.logistic import logit
+from clinical_assets.statistics.calibration.linear_uncertainty import coefficient_factor, with_map
+from clinical_assets.statistics.calibration.logistic import expit, logit
 from clinical_assets.statistics.calibration.updating import MIN_SLOPE, fit_recalibration
 
 if TYPE_CHECKING:
@@ -170,7 +175,10 @@ def derive(
         events=int(event[split.train].sum()),
         cause=cause,
     )
-    made = _write(bundle, derived, folder=trainings.models_folder(settings, spec.name), run_id=run_id)
+    widened = _widened(
+        bundle.description, derived, event[split.train], risk[split.train], groups=twins.groups[split.train]
+    )
+    made = _write(bundle, derived, widened, folder=trainings.models_folder(settings, spec.name), run_id=run_id)
     held = rows["part"].to_numpy() == "holdout"
     served = rows["risk"].to_numpy().copy()
     served[held] = made.score(rows.filter(pl.col("part") == "holdout"))
@@ -227,7 +235,29 @@ def _composed(stored: StoredRecalibration, intercept: float, slope: float) -> Re
     return Recalibration((intercept + slope * stored.intercepts[0],), (slope * stored.slopes[0],), at_floor)
 
 
-def _write(base: Bundle, derived: Derivation, *, folder: Path, run_id: str) -> Bundle:
+def _widened(
+    base: BundleDescription, derived: Derivation, event: np.ndarray, risk: np.ndarray, *, groups: np.ndarray
+) -> StoredUncertainty | None:
+    """The uncertainty of the risks after the map, with what is uncertain about the map itself."""
+    stored = base.uncertainty
+    if stored is None or stored.factor is None or not isinstance(base.explanation, LinearExplanation):
+        return stored
+    log_odds = logit(risk)
+    served = expit(derived.intercept + derived.slope * log_odds)
+    design = np.column_stack([np.ones(risk.size), log_odds])[:, : 1 if derived.kind == "intercept" else 2]
+    known = coefficient_factor(design, event, served, unseen=served, groups=groups)
+    map_factor = np.zeros((2, 2))
+    map_factor[: known.shape[0], : known.shape[0]] = known
+    old = base.recalibration
+    terms = old.slopes[0] * np.array([base.explanation.intercept, *base.explanation.coefficients])
+    terms[0] += old.intercepts[0]
+    factor = with_map(square_factor(stored.factor), terms, slope=derived.slope, map_factor=map_factor)
+    return stored.model_copy(update={"factor": triangle(factor)})
+
+
+def _write(
+    base: Bundle, derived: Derivation, uncertainty: StoredUncertainty | None, *, folder: Path, run_id: str
+) -> Bundle:
     import onnx
     from onnx import numpy_helper
 
@@ -247,7 +277,10 @@ def _write(base: Bundle, derived: Derivation, *, folder: Path, run_id: str) -> B
                 shutil.copyfile(path, work / path.name)
         (work / MODEL).write_bytes(model.SerializeToString(deterministic=True))
         stored = StoredRecalibration.model_validate(recalibration.to_json())
-        base.description.model_copy(update={"recalibration": stored, "derived": derived}).write(work)
+        changed = {"recalibration": stored, "derived": derived}
+        # A base of an older version has no such field, and gets none.
+        kept = {} if uncertainty is None else {"uncertainty": uncertainty}
+        base.description.model_copy(update=changed | kept).write(work)
         return Bundle.seal_and_move(work, folder, run={"dagster_run_id": run_id})
 
 
@@ -289,6 +322,7 @@ def _results(
             **base.results.plain(),
             **performance_views(scored, spec),
             "model_terms": model_terms(bundle),
+            "risk_certainty": risk_certainty(bundle, features_of(held, bundle.feature_columns)),
             "metrics": plain(judged.metrics),
             "insufficient": dict(judged.insufficient),
             "train": counts("train"),

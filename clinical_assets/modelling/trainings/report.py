@@ -14,6 +14,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.description.class_performance import class_performance
 from clinical_assets.modelling.description.model_terms import directions, model_terms
 from clinical_assets.modelling.description.performance import age_bands
+from clinical_assets.modelling.description.risk_certainty import risk_certainty
 from clinical_assets.modelling.description.table_one import table_one
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.evaluation.result import TrainingResult
@@ -89,6 +90,7 @@ def make_report(
             **explained,
             **performance_views(scored, spec),
             "model_terms": model_terms(bundle),
+            "risk_certainty": risk_certainty(bundle, features_of(held, table.feature_columns)),
             "participants": dict(flow),
             "table_one": table_one(table, spec, train=train, holdout=held),
             "bundle_digest": bundle.digest,

@@ -19,7 +19,7 @@ from clinical_assets.cohorts.tables import Column
 from clinical_assets.serving.answers import PredictionAnswer, PredictionsAnswer
 from clinical_assets.serving.follow_up import MAX_FACTS, ActionFact
 from clinical_assets.serving.hospital.patient_reading import ReadRecord
-from clinical_assets.serving.hospital.risk_assessment import note_lines, reason_lines
+from clinical_assets.serving.hospital.risk_assessment import interval_lines, note_lines, reason_lines
 
 HOOK = "patient-view"
 OVERRIDE_SYSTEM = "urn:clinical-assets:override-reason"
@@ -186,6 +186,7 @@ def _detail(answer: PredictionsAnswer, given: PredictionAnswer, spec: CohortSpec
     if given.risk is not None:
         lines.append(f"Risk {100 * given.risk:.1f} % (acted upon from {100 * answer.threshold:.1f} %): "
                      f"{_plain(spec.target.description)}")  # fmt: skip
+    lines += interval_lines(given)
     if answer.model.synthetic:
         lines.append("**The model was made from records that are made up: not for the care of patients.**")
     lines += _listed("Reasons", reason_lines(given)) + _listed("To be known", note_lines(given, read.notes))

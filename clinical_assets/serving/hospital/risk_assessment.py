@@ -83,7 +83,7 @@ def _assessment(
         prediction["whenPeriod"] = {"start": _instant(read.moment), "end": _instant(end)}
     if given.reasons is not None:
         prediction["rationale"] = "; ".join(reason_lines(given))
-    notes = [{"text": text} for text in note_lines(given, read.notes)]
+    notes = [{"text": text} for text in (*interval_lines(given), *note_lines(given, read.notes))]
     if answer.model.synthetic:
         notes.insert(0, {"text": "The model was made from records that are made up: not for the care of patients."})
     return {
@@ -149,6 +149,17 @@ def reason_lines(given: PredictionAnswer) -> list[str]:
         value = "not known" if each.value is None else f"{each.value:.6g}{'' if each.unit is None else ' ' + each.unit}"
         found.append(f"{each.label}: {value}, {each.direction} the risk ({each.contribution:+.2f} in log-odds)")
     return found
+
+
+def interval_lines(given: PredictionAnswer) -> list[str]:
+    """The interval of the risk and the chance of another tier; empty where the caller sees none."""
+    found = given.risk_interval
+    if found is None:
+        return []
+    return [
+        f"{100 * found.level:.0f} % interval of the risk: {100 * found.low:.1f} to {100 * found.high:.1f} %; "
+        f"chance that the true risk lies in another tier: {100 * found.other_tier_prob:.0f} %."
+    ]
 
 
 def note_lines(given: PredictionAnswer, notes: Sequence[RecordWarning]) -> list[str]:

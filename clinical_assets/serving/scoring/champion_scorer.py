@@ -17,9 +17,27 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import FeatureReference
 from clinical_assets.modelling.bundle.record_scoring import RecordScorer, TableRows
+from clinical_assets.modelling.bundle.scorer import RiskIntervals
 from clinical_assets.serving.requests.findings import RecordWarning
 from clinical_assets.serving.scoring.labels import FeatureLabel
 from clinical_assets.serving.scoring.reasons import Reasons, reasons_of
+
+
+@dataclass(frozen=True)
+class RiskInterval:
+    """Where the true risk of a person lies, as far as training rows say it.
+
+    Attributes
+    ----------
+    low, high : float
+        Bounds.
+    other_tier_prob : float
+        Probability that the true risk lies in another tier.
+    """
+
+    low: float
+    high: float
+    other_tier_prob: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +48,8 @@ class UnitScore:
     ----------
     risk : float
         Served risk of class ``action_from`` or a more severe one, 0 to 1.
+    interval : RiskInterval or None
+        None where the model does not say how certain it is.
     is_alert : bool
         At or above the threshold.
     predicted : str
@@ -48,6 +68,7 @@ class UnitScore:
     """
 
     risk: float
+    interval: RiskInterval | None
     is_alert: bool
     predicted: str
     tier: str
@@ -119,6 +140,7 @@ class ChampionScorer:
             chosen = int(is_alert) if decided.decided is None else int(decided.decided[row])
             found[key] = UnitScore(
                 risk=float(decided.risk[row]),
+                interval=_interval(decided.intervals, row),
                 is_alert=is_alert,
                 predicted=classes[chosen],
                 tier=tier.name,
@@ -175,6 +197,12 @@ class ChampionScorer:
             "little about this person. Ask again with more values before it is used."
         )
         return [RecordWarning("mostly_missing", "record", words)]
+
+
+def _interval(found: RiskIntervals | None, row: int) -> RiskInterval | None:
+    if found is None:
+        return None
+    return RiskInterval(float(found.low[row]), float(found.high[row]), float(found.other_tier_prob[row]))
 
 
 def _finite(value: float | None) -> float | None:

@@ -67,7 +67,11 @@ class Guards:
         request_id = str(uuid.uuid4())
         scope.setdefault("state", {})["request_id"] = request_id
 
+        begun = False
+
         async def guarded(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 given = list(message.get("headers", ()))
                 # A page brings its own policy, which allows its stylesheet by digest.
@@ -96,7 +100,12 @@ class Guards:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self.app(scope, complete, guarded)
+        try:
+            await self.app(scope, complete, guarded)
+        except Exception as error:  # noqa: BLE001 - the server would print it with the values in its words
+            response = problem_response(error, request_id=request_id)
+            if not begun:  # half an answer is cut off instead
+                await response(scope, receive, guarded)
 
     def _refuse_host(self, scope: Scope) -> None:
         named = _header(scope, b"host").lower()

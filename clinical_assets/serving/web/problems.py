@@ -148,7 +148,8 @@ def install(app: FastAPI) -> None:
     async def answer(request: Request, error: Exception) -> Response:
         return problem_response(error, request_id=str(request.scope["state"]["request_id"]))
 
-    for kind in (ClinicalAssetsError, HTTPException, Exception):
+    # Of a defect Starlette's own layer would answer, and raise it again for the server to print: ``guards`` answers it.
+    for kind in (ClinicalAssetsError, HTTPException):
         app.add_exception_handler(kind, answer)
 
 
