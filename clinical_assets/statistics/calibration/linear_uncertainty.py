@@ -96,6 +96,14 @@ def with_map(factor: FloatArray, terms: FloatArray, *, slope: float, map_factor:
         Of the map.
     map_factor : array of shape (2, 2)
         Factor of the covariance of the map's intercept and slope.
+
+    Examples
+    --------
+    Log-odds of 2 with a standard error of 0.3; the slope of the map has one of 0.2, which counts twice:
+
+    >>> after = with_map(np.array([[0.3]]), np.array([2.0]), slope=1.0, map_factor=np.diag([0.0, 0.2]))
+    >>> round(float(after[0, 0]), 6) == round((0.3**2 + 0.4**2) ** 0.5, 6)
+    True
     """
     first = np.zeros(terms.size)
     first[0] = 1.0
