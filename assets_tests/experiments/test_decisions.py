@@ -7,23 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from assets_tests.worlds.ward.released import Releasable, proof, second_release, write_by_hand
+from assets_tests.worlds.ward.released import Releasable, proof, write_by_hand
 from assets_tests.worlds.ward.trained import COHORT
 from assets_tests.worlds.ward.trial import WardTrial, ward_trial
 from clinical_assets.experiments.decisions import end_experiment, stop_experiment
 from clinical_assets.experiments.register import ExperimentError, experiment_of, experiments_of
 from clinical_assets.governance.errors import Refused
 from clinical_assets.records.ledger.facts.experiments import ExperimentFacts
-
-
-@pytest.fixture(scope="session")
-def released_once(tmp_path_factory: pytest.TempPathFactory) -> Releasable:
-    return second_release(tmp_path_factory)
-
-
-@pytest.fixture
-def trial(released_once: Releasable, tmp_path: Path) -> WardTrial:
-    return ward_trial(released_once.copy_to(tmp_path / "released"))
 
 
 def refused(code: str, act: Callable[[], object]) -> None:

@@ -16,7 +16,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.experiments.assignment import arm_of, place_of
 from clinical_assets.experiments.evaluation import evaluate_experiment
 from clinical_assets.experiments.exposures import ExperimentLog, Exposure, KnownOutcome, ShadowScore
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.experiments.register import Experiment, RaisedShare
 from clinical_assets.experiments.verdict import Judgement, bounds, judge_experiment
 

@@ -85,6 +85,10 @@ COMMANDS = {
         f"{_CLI}.release.approvals:retire",
         "Take the champion out of service, at once: nothing is scored until another model is signed and promoted.",
     ),
+    "experiment": CommandEntry(
+        f"{_CLI}.release.experiments:app",
+        "Trials of a challenger against the champion: new, start, status, stop, export.",
+    ),
     "champion": CommandEntry(
         f"{_CLI}.release.approvals:champion",
         "What serves the cohort; a change whose process was killed is finished or undone first.",

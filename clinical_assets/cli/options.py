@@ -20,3 +20,5 @@ def cohort_names(incomplete: str) -> list[str]:
 
 CohortArgument = Annotated[str, typer.Argument(help="Name of the cohort.", autocompletion=cohort_names)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SignerOption = Annotated[str, typer.Option("--as", help="Login of the person who signs.")]
+RoleOption = Annotated[str | None, typer.Option("--role", help="As what, where the person holds several of the roles.")]

@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from clinical_assets.experiments.permission import challenger_of, refuse_other_champion, refuse_unfit
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.experiments.register import (
     ACTION,
     WHAT,

@@ -19,7 +19,8 @@ import numpy as np
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.experiments.assignment import CHALLENGER_ARM, TrialArm
 from clinical_assets.experiments.exposures import ExperimentLog, Exposure
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol_files import UNKNOWN, groups_of
 from clinical_assets.statistics.comparison.sequential import GuardrailEvidence, guardrail_evidence
 from clinical_assets.statistics.trials.allocation import AllocationEvidence, allocation_evidence
 from clinical_assets.statistics.trials.bounded_difference import (
@@ -28,8 +29,6 @@ from clinical_assets.statistics.trials.bounded_difference import (
     running_mean,
     tuned_rho,
 )
-
-UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class TrialEvaluation:
     at : datetime
         UTC.
     arms : dict
-        TrialArm to its counts, of the live stages.
+        Arm to its counts, of the live stages.
     silent : int
         Patients of the silent stage.
     crossed : int
@@ -132,13 +131,6 @@ class TrialEvaluation:
     allocation: AllocationEvidence | None
     guardrails: tuple[GuardrailResult, ...]
     guardrail_alpha: float
-
-
-def groups_of(spec: CohortSpec, attribute: str) -> tuple[str, ...]:
-    """Groups of a protected attribute by its description, and ``unknown``."""
-    column = spec.subjects.columns[attribute]
-    named = ("False", "True") if column.type == "boolean" else tuple(str(each) for each in column.categories or ())
-    return (*named, UNKNOWN)
 
 
 def evaluate_experiment(

@@ -9,7 +9,7 @@ the release itself, which the experiment is to inform.
 
 from __future__ import annotations
 
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.experiments.register import Experiment
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate, candidate_of
 from clinical_assets.governance.errors import Refused

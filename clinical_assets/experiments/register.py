@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.signing.person_keys import is_signed_by
 from clinical_assets.governance.signing.roster import Roster, sound_roster

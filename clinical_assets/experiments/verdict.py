@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clinical_assets.experiments.evaluation import GuardrailResult, TrialEvaluation, tuning
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.experiments.register import Experiment
 from clinical_assets.records.clock import parse
 from clinical_assets.records.ledger.facts.experiments import Evidence, ExperimentVerdict

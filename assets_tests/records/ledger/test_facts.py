@@ -129,6 +129,7 @@ WRITTEN: list[tuple[str, dict[str, Any]]] = [
     ("api_key", {"event": "made", "id": "k", "terms": _DIGEST}),
     ("api_key", {"event": "revoked", "id": "k", "from": "now"}),
     ("api_access", {"since": "a", "until": "b", "refused": {}, "asked": {"k": 2}, "administrative": {}}),
+    ("logout", {"login": "ann", "session": "a name"}),
     ("experiment", {"event": "ended", "experiment": "e", "protocol": _DIGEST, "at": "now", "verdict": "halted"}),
     (
         "experiment",

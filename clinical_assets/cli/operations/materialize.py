@@ -30,6 +30,7 @@ JOB_NAMES = (
     "monitor_cohort",
     "recalibrate_model",
     PAIRED_JOB,
+    "report_experiment",
 )
 #: Exit code after Ctrl-C or SIGTERM, as shells have it.
 STOPPED = 130

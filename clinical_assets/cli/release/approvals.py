@@ -10,7 +10,7 @@ import typer
 
 from clinical_assets.cli import context
 from clinical_assets.cli.data.stored import stored_cohort
-from clinical_assets.cli.options import CohortArgument, JsonOption
+from clinical_assets.cli.options import CohortArgument, JsonOption, RoleOption, SignerOption
 from clinical_assets.cli.output import err, out, seconds, show_json
 from clinical_assets.cli.release.people import FromStdin, ask_password
 from clinical_assets.foundation.short_digests import whole_digest
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 Digest = Annotated[
     str, typer.Option("--digest", help="Digest of the dossier that is signed, as `review` shows it; 8 digits will do.")
 ]
-SignerOption = Annotated[str, typer.Option("--as", help="Login of the person who signs.")]
-RoleOption = Annotated[str | None, typer.Option("--role", help="As what, where the person holds several of the roles.")]
 Reason = Annotated[str, typer.Option("--reason", help="Why, in a sentence.")]
 
 

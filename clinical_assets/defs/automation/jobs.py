@@ -46,6 +46,12 @@ recalibrate_model = dg.define_asset_job(
     description="The smallest update of the champion, as a new challenger, for one cohort.",
 )
 
+report_experiment = dg.define_asset_job(
+    name="report_experiment",
+    selection=dg.AssetSelection.groups("experiments"),
+    description="What is known of the cohort's newest experiment, with its page.",
+)
+
 #: Group of what is of the installation and of no cohort.
 EVIDENCE = "evidence"
 verify_evidence = dg.define_asset_job(
@@ -63,4 +69,5 @@ JOBS = [
     monitor_cohort,
     recalibrate_model,
     study_micro_cohort,
+    report_experiment,
 ]

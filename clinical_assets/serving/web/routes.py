@@ -25,7 +25,7 @@ from clinical_assets.serving.web.problems import Problem
 
 COHORT_PATH = "/v1/cohorts/{cohort}"
 #: Names the arm that answered, while an experiment goes on; a mesh may route later requests by it.
-ARM_HEADER = "X-Experiment-TrialArm"
+ARM_HEADER = "X-Experiment-Arm"
 router = APIRouter()
 
 

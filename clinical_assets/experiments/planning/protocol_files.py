@@ -12,14 +12,23 @@ from typing import Any
 import yaml
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.experiments.checklist import ITEMS
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.checklist import ITEMS
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 from clinical_assets.foundation.atomic_files import write_whole
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.yaml_lines import Document, parse, read_yaml
 from clinical_assets.workspace import CohortHandle
 
 FOLDER = "experiments"
+#: Group of whoever has no value.
+UNKNOWN = "unknown"
+
+
+def groups_of(spec: CohortSpec, attribute: str) -> tuple[str, ...]:
+    """Groups of a protected attribute by its description, and ``unknown``; of a number, that alone."""
+    column = spec.subjects.columns[attribute]
+    named = ("False", "True") if column.type == "boolean" else tuple(str(each) for each in column.categories or ())
+    return (*named, UNKNOWN)
 
 
 def protocol_path(cohort: CohortHandle, name: str) -> Path:
@@ -74,13 +83,17 @@ def _refuse_misfit(protocol: ExperimentProtocol, spec: CohortSpec, document: Doc
     if column is not None and column not in spec.subjects.columns:
         raise refuse(("unit", "column"), f"the subject table has no column {column}.", "Name one that it has.")
     for place, guardrail in enumerate(protocol.guardrails):
-        if guardrail.attribute is not None and guardrail.attribute not in spec.protected:
+        if guardrail.attribute is not None and not _has_groups(spec, guardrail.attribute):
             raise refuse(
                 ("guardrails", place, "attribute"),
-                f"{guardrail.attribute} is no protected attribute.",
+                f"{guardrail.attribute} is no protected attribute with groups.",
                 f"Name one of {', '.join(spec.protected) or 'none: the description has none'}.",
             )
     _refuse_unwritten(protocol, refuse)
+
+
+def _has_groups(spec: CohortSpec, attribute: str) -> bool:
+    return attribute in spec.protected and len(groups_of(spec, attribute)) > 1
 
 
 def _refuse_unwritten(

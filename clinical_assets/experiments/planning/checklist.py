@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.experiments.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol
 
 _Answer = Callable[[ExperimentProtocol, CohortSpec], str]
 

@@ -1,0 +1,1 @@
+"""Trials of a challenger against the champion, as Dagster shows them."""
