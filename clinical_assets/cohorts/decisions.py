@@ -13,6 +13,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clinical_assets.cohorts.base import Grown, Name, Strict
+from clinical_assets.cohorts.published import Published
 
 Imbalance = Literal["none", "class_weight", "smote", "borderline_smote"]
 Criterion = Literal["expected_cost", "brier", "auroc", "ranked_probability_score"]
@@ -27,8 +28,10 @@ class Search(Strict):
     seed: int = Field(default=20260101, ge=0)
 
 
-class Modelling(Strict):
+class Modelling(Grown):
     """Which candidates compete, on what terms, and what is kept apart."""
+
+    LATER: ClassVar[frozenset[str]] = frozenset({"published"})
 
     # Any name by its form; which candidates there are is known further up (modelling.search.kinds).
     candidates: tuple[Name, ...] = Field(default=("logistic_ridge", "lightgbm", "xgboost"), min_length=1)
@@ -43,6 +46,10 @@ class Modelling(Strict):
     known_before: dict[str, str] = Field(
         default_factory=dict,
         description="Features that look like leaks although known when the prediction is made, each with the reason.",
+    )
+    published: dict[Name, Published] = Field(
+        default_factory=dict,
+        description="Published formulas; `candidates` may name them, and NAME_recalibrated for recalibrated risks.",
     )
 
 

@@ -104,7 +104,9 @@ def json_schema(candidates: Sequence[str]) -> dict[str, Any]:
     # The parser takes these short forms; editors must not mark them as wrong.
     column = schema["$defs"]["Column"]["properties"]
     roles = column["role"]["items"]
-    schema["$defs"]["Modelling"]["properties"]["candidates"]["items"] = {"enum": list(candidates), "type": "string"}
+    # Beside these, formulas of the description's own, which no schema can know.
+    named = {"anyOf": [{"enum": list(candidates)}, {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}]}
+    schema["$defs"]["Modelling"]["properties"]["candidates"]["items"] = named
     column["role"] = {"anyOf": [roles, {"type": "array", "items": roles, "minItems": 1}], "default": ["feature"]}
     column["categories"]["anyOf"].append({"type": "array", "items": {"type": ["string", "number"]}})
     coded = schema["$defs"]["ColumnCode"]["properties"]

@@ -134,6 +134,8 @@ class CohortSpec(Grown):
             raise ValueError("a cohort with a synthetic table cannot be described as real data")
         if self.modelling.split_by is not None and self.modelling.split_by not in self.protected:
             raise ValueError(f"split_by {self.modelling.split_by!r} is not a protected column of the subject table")
+        if self.modelling.published and classes != 2:
+            raise ValueError(f"modelling.published: a formula gives one risk, but the target has {classes} classes")
         self._weight_fits()
         return self
 

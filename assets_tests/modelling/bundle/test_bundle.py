@@ -51,6 +51,10 @@ class Model:
     def parameters(self) -> dict[str, Any]:
         return start(self.name, 400)
 
+    @property
+    def floor(self) -> float:
+        return candidates.floor_of(self.name)
+
 
 def _rows(n: int = 400, *, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(7)
@@ -90,7 +94,7 @@ def ridge(tmp_path: Path) -> tuple[Bundle, np.ndarray]:
 def test_scores_equal_the_pipeline_and_contributions_add_up(tmp_path: Path, name: str, imbalance: str) -> None:
     model, X = _model(name, imbalance=imbalance)
     bundle = _write(tmp_path / "bundle", model, X)
-    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), name=name))
+    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     assert np.abs(bundle.score(X) - fitted).max() < 1e-5
     told = bundle.explain(X[:40])
     assert np.abs(told.base + told.contributions.sum(axis=1) - logit(bundle.score(X[:40]))).max() < 1e-4
@@ -109,7 +113,7 @@ def test_trees_see_in_training_what_their_graph_sees(tmp_path: Path, name: str) 
     model = Model(name, pipeline, Recalibration((0.0,), (1.0,)), ("no", "yes"))
     # Writing compares graph and pipeline; single precision leaves 1e-7 of a risk where no value changes its side.
     bundle = _write(tmp_path / "bundle", model, X)
-    fitted = candidates.raw_risk(pipeline.predict_proba(X), name=name)
+    fitted = candidates.raw_risk(pipeline.predict_proba(X), floor=candidates.floor_of(name))
     assert np.abs(bundle.score(X) - fitted).max() < 2e-6
     told = bundle.explain(X[:300])
     if name != "random_forest":  # sampled orders of a forest's columns close by themselves
@@ -134,7 +138,7 @@ def test_a_graph_that_disagrees_is_found_before_the_search_is_paid_for(monkeypat
 def test_more_than_two_classes_are_scored_and_explained_alike(tmp_path: Path, name: str) -> None:
     model, X = _model(name, classes=3)
     bundle = _write(tmp_path / "bundle", model, X)
-    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), name=name))
+    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     scores = bundle.score(X)
     assert np.abs(scores - fitted).max() < 1e-5
     assert np.allclose(scores.sum(axis=1), 1)
@@ -229,14 +233,14 @@ def test_a_row_scores_alike_alone_and_in_any_company(tmp_path: Path, name: str, 
 @pytest.mark.parametrize("name", ["logistic_ridge", "logistic_elastic_net", "naive_bayes"])
 def test_linear_models_and_naive_bayes_keep_double_precision(tmp_path: Path, name: str, classes: int) -> None:
     model, X = _model(name, classes=classes)
-    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), name=name))
+    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     np.testing.assert_allclose(_write(tmp_path / "bundle", model, X).score(X), fitted, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("imbalance", ["none", "smote"])
 def test_xgboost_scores_as_in_the_training_to_the_last_bit(tmp_path: Path, imbalance: str) -> None:
     model, X = _model("xgboost", imbalance=imbalance)
-    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), name="xgboost"))
+    fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     np.testing.assert_array_equal(_write(tmp_path / "bundle", model, X).score(X), fitted)
 
 

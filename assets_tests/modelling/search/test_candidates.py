@@ -36,7 +36,7 @@ def test_constant_and_empty_columns_and_missing_values_are_taken(name: str, clas
     assert p[0].shape == (y.size, classes)
     assert np.isfinite(p[0]).all()
     np.testing.assert_array_equal(p[0], p[1])
-    raw = candidates.raw_risk(p[0], name=name)
+    raw = candidates.raw_risk(p[0], floor=candidates.floor_of(name))
     assert raw.shape == ((y.size,) if classes == 2 else (y.size, classes))
     assert ((raw > 0) & (raw < 1)).all()
 

@@ -162,5 +162,5 @@ def test_equal_weights_change_no_byte_of_a_model() -> None:
     data = _some(np.full(300, 3.0))
     plain = as_input(made_up(300))
     fits = [fit_setting("lightgbm", start("lightgbm", 300), "class_weight", each, seed=1) for each in (data, plain)]
-    one, two = (candidates.raw_risk(fit.predict_proba(plain.X), name="lightgbm") for fit in fits)
+    one, two = (candidates.raw_risk(fit.predict_proba(plain.X), floor=candidates.floor_of("lightgbm")) for fit in fits)
     np.testing.assert_array_equal(one, two)

@@ -36,14 +36,14 @@ def test_no_candidate_claims_more_certainty_than_its_floor(name: str) -> None:
     floor = KINDS[name].floor
     assert 0 < floor < 0.01
     claimed = np.array([[1.0, 0.0], [1 - floor / 2, floor / 2], [0.5, 0.5], [0.0, 1.0]])
-    np.testing.assert_array_equal(raw_risk(claimed, name=name), [floor, floor, 0.5, 1 - floor])
+    np.testing.assert_array_equal(raw_risk(claimed, floor=KINDS[name].floor), [floor, floor, 0.5, 1 - floor])
 
 
 def test_naive_bayes_says_never_and_always_on_clear_cases_and_is_held_at_one_in_ten_thousand() -> None:
     x = np.concatenate([np.full(50, -1e6), np.full(50, 1e6)]) + np.arange(100)
     model = GaussianNB(**KINDS["naive_bayes"].start(0)).fit(x[:, None], x > 0)
     said = model.predict_proba(x[:, None])
-    risk = raw_risk(said, name="naive_bayes")
+    risk = raw_risk(said, floor=KINDS["naive_bayes"].floor)
     np.testing.assert_allclose((risk.min(), risk.max()), (1e-4, 1 - 1e-4), rtol=0, atol=1e-12)
 
 

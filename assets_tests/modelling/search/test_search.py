@@ -59,7 +59,9 @@ def test_preparing_a_fold_once_gives_what_fitting_the_whole_pipeline_gives(name:
     pipeline = candidates.build(name, start(name, 150), n_classes=2, imbalance=imbalance, seed=4, minority=minority)
     expected = cross_val_predict(pipeline, data.X, data.y, cv=inner.folds, method="predict_proba")
     found = inner.out_of_fold(start(name, 150), imbalance)
-    np.testing.assert_allclose(found, candidates.raw_risk(expected, name=name), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        found, candidates.raw_risk(expected, floor=candidates.floor_of(name)), rtol=0, atol=1e-12
+    )
 
 
 def test_class_weights_are_those_of_scikit_learn() -> None:

@@ -33,6 +33,7 @@ class Fitted:
     feature_columns: tuple[str, ...] = ("age", "dose")
     classes: tuple[str, ...] = ("no", "yes")
     imbalance: str = "none"
+    floor: float = 1e-6
 
     @property
     def recalibration(self) -> Recalibration:

@@ -31,6 +31,7 @@ class ThreeClasses:
     name: str = "logistic_ridge"
     classes: tuple[str, ...] = ("none", "mild", "severe")
     imbalance: str = "none"
+    floor: float = 1e-6
 
     @property
     def recalibration(self) -> Recalibration:

@@ -35,6 +35,7 @@ _PARTS: dict[str, str | None] = {
     "outcome": None,
     "vars": None,
     "modelling.candidates": "candidates",
+    "modelling.published": "candidates",
     "modelling.imbalance": "candidates",
     "modelling.criterion": "candidates",
     "modelling.search": "candidates",

@@ -30,6 +30,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
     StoredExplanation,
 )
 from clinical_assets.modelling.search.kinds import kind_of
+from clinical_assets.modelling.search.published import is_published
 from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.preparation import Preparation, in_single_precision
 from clinical_assets.statistics.calibration.logistic import logit
@@ -73,7 +74,7 @@ def export(estimator: Any, *, name: str, n_classes: int, folder: Path) -> Stored
     StoredExplanation
         For the bundle's description; boosters are written to ``folder`` in their own text formats.
     """
-    if n_classes > 2:
+    if n_classes > 2 or is_published(name):
         return PathsExplanation(method="paths")
     method = kind_of(name).explanation
     if method == LINEAR:

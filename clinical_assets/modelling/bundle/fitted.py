@@ -46,3 +46,7 @@ class Fitted(Protocol):
     @property
     def uncertainty(self) -> RiskUncertainty:
         """Of the risks that are served."""
+
+    @property
+    def floor(self) -> float:
+        """Raw risks are kept this far from 0 and 1."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.modelling.bundle.onnx_formula import formula_nodes
 from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.preparation import Preparation
 
@@ -59,8 +60,11 @@ def build_graph(
 
     part = _Part()
     columns = _before(part, preparation)
-    inside = _in_double if type(estimator).__name__ in _DOUBLE else _converted
-    inside(part, columns, estimator)
+    if type(estimator).__name__ == "PublishedFormula":
+        formula_nodes(part, columns, estimator.formula, PROBABILITIES)
+    else:
+        inside = _in_double if type(estimator).__name__ in _DOUBLE else _converted
+        inside(part, columns, estimator)
     _after(part, PROBABILITIES, recalibration, floor=floor, n_classes=n_classes)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     rank = [None] if n_classes == 2 else [None, n_classes]

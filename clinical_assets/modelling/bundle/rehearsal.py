@@ -11,7 +11,8 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.modelling.bundle.onnx_graph import FEATURES, build_graph
 from clinical_assets.modelling.bundle.scorer import require_equal, session_of
-from clinical_assets.modelling.search.candidates import floor_of, raw_risk, without_sampler
+from clinical_assets.modelling.search.candidates import raw_risk, without_sampler
+from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.search import fit_setting
 from clinical_assets.modelling.search.spaces import start
@@ -46,15 +47,16 @@ def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
     same = Recalibration((0.0,) * maps, (1.0,) * maps)
     some = train.rows(np.isin(np.arange(train.n), chosen))
     for name in dict.fromkeys(modelling.candidates):
-        imbalance, seed = modelling.imbalance[0], modelling.search.seed
-        fitted = fit_setting(name, start(name, some.n), imbalance, some, seed=seed)
+        kind = candidate_type(name, modelling, some.feature_columns)
+        imbalance, seed = "none" if kind.given else modelling.imbalance[0], modelling.search.seed
+        fitted = fit_setting(kind, start(kind, some.n), imbalance, some, seed=seed)
         pipeline = without_sampler(fitted)
         graph = build_graph(
             pipeline[-1],
             Preparation.of(pipeline, n_features=train.X.shape[1]),
             same,
-            floor=floor_of(name),
+            floor=kind.floor,
             n_classes=n_classes,
         )
         (risk,) = session_of(graph.SerializeToString()).run(None, {FEATURES: train.X})
-        require_equal(name, same.apply(raw_risk(pipeline.predict_proba(train.X), name=name)), np.asarray(risk))
+        require_equal(name, same.apply(raw_risk(pipeline.predict_proba(train.X), floor=kind.floor)), np.asarray(risk))

@@ -27,7 +27,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
 from clinical_assets.modelling.bundle.contributions import Explainer, export
 from clinical_assets.modelling.bundle.fitted import Fitted
 from clinical_assets.modelling.bundle.onnx_graph import build_graph
-from clinical_assets.modelling.search.candidates import floor_of, raw_risk, without_sampler
+from clinical_assets.modelling.search.candidates import raw_risk, without_sampler
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 from clinical_assets.modelling.table.preparation import Preparation
@@ -210,7 +210,7 @@ class BundleScorer:
 
     def require_fitted(self, model: Fitted, X: FloatArray) -> None:
         """Raise BundleError where graph or booster say something else than the fitted pipeline."""
-        fitted = model.recalibration.apply(raw_risk(model.pipeline.predict_proba(X), name=model.name))
+        fitted = model.recalibration.apply(raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
         for risk in (self._graph(X), self.run(X)):
             self.require_same(risk, fitted)
 
@@ -220,8 +220,7 @@ def write_files(folder: Path, model: Fitted, *, X: FloatArray, statement: str, f
     pipeline = without_sampler(model.pipeline)
     estimator = pipeline[-1]
     preparation = Preparation.of(pipeline, n_features=len(model.feature_columns))
-    floor = floor_of(model.name)
-    graph = build_graph(estimator, preparation, model.recalibration, floor=floor, n_classes=len(model.classes))
+    graph = build_graph(estimator, preparation, model.recalibration, floor=model.floor, n_classes=len(model.classes))
     (folder / MODEL).write_bytes(graph.SerializeToString(deterministic=True))
     (folder / STATEMENT).write_text(statement.rstrip() + "\n", encoding="utf-8")
     with np.errstate(all="ignore"):
@@ -236,7 +235,7 @@ def write_files(folder: Path, model: Fitted, *, X: FloatArray, statement: str, f
         feature_columns=model.feature_columns,
         classes=model.classes,
         recalibration=StoredRecalibration.model_validate(model.recalibration.to_json()),
-        raw_risk_floor=floor,
+        raw_risk_floor=model.floor,
         preparation=StoredPreparation.model_validate(preparation.to_json()),
         explanation=export(estimator, name=model.name, n_classes=len(model.classes), folder=folder),
         typical_row=dict(zip(model.feature_columns, typical.tolist(), strict=True)),

@@ -14,6 +14,7 @@ from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.modelling.evaluation.subgroups import UNKNOWN, SubgroupRow, subgroup_row
 from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.fitting import FittedModel
+from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.search import fit_setting, tune
 from clinical_assets.modelling.table.inputs import ModelInput
 
@@ -61,11 +62,12 @@ def _left_out(
         seen = train.rows(others)
         seen.refuse_missing_classes(where=f"training (without {group})")
         tuned = tune(model.name, seen, modelling=modelling, fixed=model.parameters)
-        pipeline = fit_setting(model.name, model.parameters, model.imbalance, seen, seed=modelling.search.seed)
+        kind = candidate_type(model.name, modelling, seen.feature_columns)
+        pipeline = fit_setting(kind, model.parameters, model.imbalance, seen, seed=modelling.search.seed)
     except InsufficientData as error:
         reason = f"the other groups cannot train a model: {error.message}"
         return SubgroupRow("left_out", attribute, group, n, events, "insufficient", reason, {})
-    risk = tuned.recalibration.apply(candidates.raw_risk(pipeline.predict_proba(judged.X), name=model.name))
+    risk = tuned.recalibration.apply(candidates.raw_risk(pipeline.predict_proba(judged.X), floor=model.floor))
     return subgroup_row(
         judged.y,
         risk,

@@ -32,7 +32,7 @@ from clinical_assets.modelling.leakage.leakage import find_leaks, find_model_lea
 from clinical_assets.modelling.leakage.sources import FeatureSources
 from clinical_assets.modelling.search import candidates as models
 from clinical_assets.modelling.search.fitting import fit_final
-from clinical_assets.modelling.search.kinds import kind_of
+from clinical_assets.modelling.search.published import candidate_type, is_published
 from clinical_assets.modelling.search.search import NestedEstimate, SearchProgress, nested, trials_frame
 from clinical_assets.modelling.search.selection import select
 from clinical_assets.modelling.table.inputs import ModelInput, TrainingTable, model_input
@@ -105,7 +105,7 @@ def train_cohort(
         refuse_leaks(leaks, cohort=spec.name)
     names = tuple(dict.fromkeys(spec.modelling.candidates))
     with watch.stage("libraries"):
-        _load(names, spec.modelling.imbalance)
+        _load(names, spec.modelling)
     with _one_thread_each(), _quiet():
         if rehearse is not None:
             with watch.stage("rehearsal"):
@@ -206,7 +206,11 @@ def _model_leaks(
     estimates: Mapping[str, NestedEstimate], train: ModelInput, spec: CohortSpec, *, found: tuple[Leak, ...]
 ) -> tuple[Leak, ...]:
     """What the candidate that ranks best owes to a few columns, if it ranks better than is honest."""
-    best = max(estimates, key=lambda name: mean_auroc(train.y, estimates[name].risk, train.weights))
+    # A formula of others owes nothing to these rows.
+    fitted = [name for name in estimates if not is_published(name)]
+    if not fitted:
+        return ()
+    best = max(fitted, key=lambda name: mean_auroc(train.y, estimates[name].risk, train.weights))
 
     def score(rest: ModelInput) -> FloatArray:
         fixed = estimates[best].tuned[0].parameters
@@ -238,14 +242,14 @@ def _refuse_unusable_parts(train: ModelInput, holdout: ModelInput) -> None:
     train.refuse_missing_classes(where="training")
 
 
-def _load(names: tuple[str, ...], imbalance: tuple[str, ...]) -> None:
+def _load(names: tuple[str, ...], modelling: Modelling) -> None:
     """Import what the candidates need, here and once: threads that import the same library wait for one another."""
     wanted = ["sklearn.model_selection", "sklearn.pipeline", "optuna"]
-    kinds = [kind_of(name) for name in names]
+    kinds = [candidate_type(name, modelling) for name in names]
     wanted += [library for kind in kinds for library in kind.libraries]
     if not all(kind.reads_missing for kind in kinds):
         wanted += ["sklearn.impute", "sklearn.preprocessing", "sklearn.feature_selection"]
-    if set(imbalance) & set(models.SAMPLERS):
+    if set(modelling.imbalance) & set(models.SAMPLERS):
         wanted.append("imblearn.over_sampling")
     for name in wanted:
         importlib.import_module(name)

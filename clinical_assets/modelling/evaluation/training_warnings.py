@@ -12,7 +12,7 @@ import numpy as np
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.modelling.evaluation.evaluation import Evaluation
 from clinical_assets.modelling.search.fitting import FittedModel
-from clinical_assets.modelling.search.kinds import kind_of
+from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.table.findings import Finding
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.preparation import in_single_precision
@@ -119,7 +119,8 @@ def _columns(train: ModelInput, spec: CohortSpec) -> Iterator[Finding]:
                 "contribute.",
                 "Take out what is never measured, or look for the mistake that emptied it.",
             )
-    merged = dict(_merged(train)) if any(kind_of(name).single for name in spec.modelling.candidates) else {}
+    kinds = [candidate_type(name, spec.modelling) for name in spec.modelling.candidates]
+    merged = dict(_merged(train)) if any(kind.single for kind in kinds) else {}
     if merged:
         told = ", ".join(
             f"{name} (of {before:,} values {after:,} are left)" for name, (before, after) in merged.items()

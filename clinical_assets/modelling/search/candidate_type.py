@@ -53,6 +53,10 @@ class CandidateType:
     single : bool
         Reads its columns in single precision, as its graph does: a tree fitted in double precision sends values on the
         two sides of a split to one side of the graph's.
+    given : bool
+        A formula that stands: nothing is searched or weighed, and no column may be dropped before it.
+    recalibrated : bool
+        Whether its risks are mapped to the cohort's.
     explanation : str
         Which exact method breaks a score down for two classes; ``paths`` samples and suits every model.
     libraries : tuple of str
@@ -71,5 +75,11 @@ class CandidateType:
     flags_missing: bool = True
     scaled: bool = True
     single: bool = False
+    given: bool = False
+    recalibrated: bool = True
     explanation: ExplanationMethod = "paths"
     libraries: tuple[str, ...] = ()
+
+
+#: A registered candidate by its name, or what a candidate declares.
+Candidate = str | CandidateType

@@ -21,7 +21,7 @@ import numpy as np
 
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
-from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
+from clinical_assets.modelling.search.candidate_type import Candidate, CandidateType, Parameters
 from clinical_assets.modelling.search.kinds import KINDS, kind_of
 from clinical_assets.modelling.table.preparation import in_single_precision
 
@@ -39,13 +39,23 @@ SMOTE_NEIGHBOURS = 5
 _MARK = 1e30
 
 
-def floor_of(name: str) -> float:
-    """Smallest distance of a raw risk of candidate `name` from 0 and from 1."""
-    return kind_of(name).floor
+def floor_of(candidate: Candidate) -> float:
+    """Smallest distance of a raw risk of a candidate from 0 and from 1."""
+    return kind_of(candidate).floor
+
+
+def simplicity(name: str) -> int:
+    """Place of a candidate among all, the simplest first: published formulas, of which nothing is fitted."""
+    return SIMPLICITY.index(name) if name in KINDS else -1
+
+
+def costliness(name: str) -> int:
+    """Place of a candidate among all, the slowest first; a published formula costs nothing."""
+    return COSTLIEST.index(name) if name in KINDS else len(COSTLIEST)
 
 
 def build(
-    name: str,
+    candidate: Candidate,
     parameters: Parameters,
     *,
     n_classes: int,
@@ -57,8 +67,8 @@ def build(
 
     Parameters
     ----------
-    name : str
-        One of `SIMPLICITY`.
+    candidate : str or CandidateType
+        One of `SIMPLICITY`, or what it declares.
     parameters : dict
         Of the last step, as `space` proposes them.
     n_classes : int
@@ -77,7 +87,7 @@ def build(
     ClinicalAssetsError
         The name is not known.
     """
-    kind = kind_of(name)
+    kind = kind_of(candidate)
     steps = _preparation(kind, sampled=imbalance in SAMPLERS)
     if imbalance in SAMPLERS:
         from imblearn.pipeline import Pipeline as SamplingPipeline
@@ -127,9 +137,9 @@ def without_sampler(pipeline: Pipeline) -> Pipeline:
     return Pipeline([(label, step) for label, step in pipeline.steps if label != SAMPLER_STEP])
 
 
-def raw_risk(scores: Any, *, name: str) -> FloatArray:
+def raw_risk(scores: Any, *, floor: float) -> FloatArray:
     """What `predict_proba` gave, (n, k), as risks kept from 0 and 1: (n,) of class 1 for two classes, else (n, k)."""
-    p = clipped_risk(scores, floor=floor_of(name))
+    p = clipped_risk(scores, floor=floor)
     if p.shape[1] == 2:
         return np.ascontiguousarray(p[:, 1])
     return np.asarray(p / p.sum(axis=1, keepdims=True))
@@ -154,7 +164,9 @@ def _preparation(kind: CandidateType, *, sampled: bool) -> list[tuple[str, Any]]
         mark = SimpleImputer(strategy="constant", fill_value=_MARK, keep_empty_features=True)
         flags = Pipeline([("mark", mark), ("flag", Binarizer(threshold=_MARK / 10))])
         impute = FeatureUnion([("value", impute), ("missing", flags)])
-    steps = [("impute", impute), ("vary", VarianceThreshold())]
+    steps = [("impute", impute)]
+    if not kind.given:
+        steps.append(("vary", VarianceThreshold()))
     if kind.scaled or sampled:
         steps.append(("scale", StandardScaler()))
     return steps

@@ -15,7 +15,8 @@ from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.candidate_type import Parameters
-from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.search.published import candidate_type, is_published
+from clinical_assets.modelling.search.recalibration import IDENTITY, Recalibration
 from clinical_assets.modelling.search.search import Tuned, fit_setting, tune
 from clinical_assets.modelling.search.uncertainty import RiskUncertainty, risk_uncertainty
 from clinical_assets.modelling.table.inputs import ModelInput, features_of, finite_or_missing
@@ -71,7 +72,12 @@ class FittedModel:
 
     @property
     def n_parameters(self) -> int:
-        """Columns that the last step was fitted on (features, flags of missing values), per class but one."""
+        """Columns that the last step was fitted on (features, flags of missing values), per class but one.
+
+        Of a published formula nothing but a recalibration is fitted: intercept and slope, or nothing.
+        """
+        if is_published(self.name):
+            return 0 if self.recalibration == IDENTITY else 2
         return int(self.pipeline[-1].n_features_in_) * (len(self.classes) - 1)
 
     def raw_risk(self, X: FloatArray | pl.DataFrame) -> FloatArray:
@@ -80,7 +86,7 @@ class FittedModel:
             values = finite_or_missing(X, self.feature_columns)
         else:
             values = features_of(X, self.feature_columns)
-        return candidates.raw_risk(self.pipeline.predict_proba(values), name=self.name)
+        return candidates.raw_risk(self.pipeline.predict_proba(values), floor=self.floor)
 
     def predict_proba(self, X: FloatArray | pl.DataFrame) -> FloatArray:
         """Served risks.
@@ -121,7 +127,8 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
         The model, and the search that led to it.
     """
     tuned = tune(name, data, modelling=modelling)
-    pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, data, seed=modelling.search.seed)
+    kind = candidate_type(name, modelling, data.feature_columns)
+    pipeline = fit_setting(kind, tuned.parameters, tuned.imbalance, data, seed=modelling.search.seed)
     pipeline = candidates.without_sampler(pipeline)
     model = FittedModel(
         name=name,
@@ -131,9 +138,9 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
         recalibration=tuned.recalibration,
         parameters=tuned.parameters,
         imbalance=tuned.imbalance,
-        floor=candidates.floor_of(name),
+        floor=kind.floor,
         reference=reference_of(data.X, data.feature_columns),
-        uncertainty=risk_uncertainty(tuned, pipeline, data),
+        uncertainty=risk_uncertainty(kind, tuned, pipeline, data),
     )
     return model, tuned
 

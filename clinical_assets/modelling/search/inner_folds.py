@@ -13,7 +13,8 @@ import numpy as np
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates
-from clinical_assets.modelling.search.candidate_type import Parameters
+from clinical_assets.modelling.search.candidate_type import Candidate, Parameters
+from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.spaces import start
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.splits import outer_folds
@@ -28,8 +29,8 @@ def seed_of(seed: int, *parts: object) -> int:
 class InnerFolds:
     """The inner folds of one search; what no setting changes (imputing, scaling, sampling) is done once a fold."""
 
-    def __init__(self, name: str, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
-        self.name, self.data, self.seed = name, data, seed
+    def __init__(self, candidate: Candidate, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
+        self.kind, self.data, self.seed = kind_of(candidate), data, seed
         self.folds = outer_folds(
             data.y, data.groups, n_splits=n_splits, seed=seed_of(seed, "inner", outer_fold), what="inner"
         )
@@ -41,10 +42,10 @@ class InnerFolds:
         raw = np.empty(self.data.n if k == 2 else (self.data.n, k))
         for number, (_, test) in enumerate(self.folds):
             X, y, X_test = self._fold(number, imbalance)
-            model = candidates.build(self.name, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
+            model = candidates.build(self.kind, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
             seen = None if self.data.weights is None else self.data.weights[self.folds[number][0]]
             model.fit(X, y, sample_weight=candidates.fitting_weights(y, imbalance=imbalance, weights=seen))
-            raw[test] = candidates.raw_risk(model.predict_proba(X_test), name=self.name)
+            raw[test] = candidates.raw_risk(model.predict_proba(X_test), floor=self.kind.floor)
         return raw
 
     def _fold(self, number: int, imbalance: str) -> tuple[FloatArray, IntArray, FloatArray]:
@@ -54,8 +55,8 @@ class InnerFolds:
             X, y, X_test = self.data.X[train], self.data.y[train], self.data.X[test]
             refuse_flat(X)
             steps = candidates.build(
-                self.name,
-                start(self.name, y.size),
+                self.kind,
+                start(self.kind, y.size),
                 n_classes=len(self.data.classes),
                 imbalance=imbalance,
                 seed=self.seed,

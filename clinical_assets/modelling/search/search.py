@@ -21,8 +21,9 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates, recalibration
-from clinical_assets.modelling.search.candidate_type import Parameters
+from clinical_assets.modelling.search.candidate_type import Candidate, Parameters
 from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of
+from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import budget, space, start
 from clinical_assets.modelling.table.inputs import ModelInput
@@ -134,25 +135,25 @@ def tune(
     from optuna.samplers import TPESampler
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    search = modelling.search
-    trials = budget(name, search.trials) if fixed is None else 1
-    inner = InnerFolds(name, data, search.seed, search.inner_folds, outer_fold)
+    search, kind = modelling.search, candidate_type(name, modelling, data.feature_columns)
+    trials = budget(kind, search.trials) if fixed is None else 1
+    inner = InnerFolds(kind, data, search.seed, search.inner_folds, outer_fold)
     # Early draws are random; a third of the budget leaves the rest to the model of what worked.
     sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, trials // 3))
     study = optuna.create_study(sampler=sampler)
-    strategies = list(modelling.imbalance)
+    strategies = ["none"] if kind.given else list(modelling.imbalance)
     if fixed is None:
-        study.enqueue_trial(start(name, data.n) | ({"imbalance": strategies[0]} if len(strategies) > 1 else {}))
+        study.enqueue_trial(start(kind, data.n) | ({"imbalance": strategies[0]} if len(strategies) > 1 else {}))
     tried: list[Trial] = []
     best: tuple[float, FloatArray, Recalibration] | None = None
     for number in range(trials):
         begun = time.perf_counter()
         asked = study.ask()
-        parameters = space(name, asked, data.n) if fixed is None else fixed
+        parameters = space(kind, asked, data.n) if fixed is None else fixed
         draws = len(strategies) > 1 and fixed is None
         imbalance = asked.suggest_categorical("imbalance", strategies) if draws else strategies[0]
         raw = inner.out_of_fold(parameters, imbalance)
-        mapped = recalibration.fit(data.y, raw, data.weights)
+        mapped = recalibration.fit(data.y, raw, data.weights) if kind.recalibrated else recalibration.IDENTITY
         risk = mapped.apply(raw)
         score = _score(data, risk, modelling.criterion)
         study.tell(asked, score)
@@ -204,20 +205,23 @@ def nested(
         train, test = folds[number - 1]
         seen = data.rows(_mask(train, data.n))
         tuned = tune(name, seen, modelling=modelling, outer_fold=number, fixed=fixed)
-        pipeline = fit_setting(name, tuned.parameters, tuned.imbalance, seen, seed=modelling.search.seed)
-        return candidates.raw_risk(pipeline.predict_proba(data.X[test]), name=name), tuned
+        kind = candidate_type(name, modelling, data.feature_columns)
+        pipeline = fit_setting(kind, tuned.parameters, tuned.imbalance, seen, seed=modelling.search.seed)
+        return candidates.raw_risk(pipeline.predict_proba(data.X[test]), floor=kind.floor), tuned
 
-    ordered = sorted(dict.fromkeys(names), key=candidates.COSTLIEST.index)
+    ordered = sorted(dict.fromkeys(names), key=candidates.costliness)
     pairs = [(name, number) for name in ordered for number in range(1, len(folds) + 1)]
     results = side_by_side(pairs, job, workers=workers, progress=progress)
     return {name: _gather(name, data, folds, results) for name in dict.fromkeys(names)}
 
 
-def fit_setting(name: str, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int) -> Pipeline:
+def fit_setting(
+    candidate: Candidate, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int
+) -> Pipeline:
     """A candidate with one setting, fitted on rows with their case weights."""
     counts = np.bincount(data.y)
     pipeline = candidates.build(
-        name,
+        candidate,
         parameters,
         n_classes=counts.size,
         imbalance=imbalance,

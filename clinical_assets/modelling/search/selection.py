@@ -19,7 +19,7 @@ import numpy as np
 
 from clinical_assets.cohorts.decisions import Costs
 from clinical_assets.foundation.types import FloatArray, IntArray
-from clinical_assets.modelling.search.candidates import SIMPLICITY
+from clinical_assets.modelling.search.candidates import simplicity
 from clinical_assets.modelling.table.resampled import drawn_units
 from clinical_assets.modelling.table.row_losses import cost_losses, mean_auroc, mean_loss, proper_losses
 from clinical_assets.statistics.discrimination.discrimination import auroc_statistic
@@ -115,7 +115,7 @@ def select(
             return _paired_error(first[name] - first[best], groups, weights)
 
     scores = {name: mean_loss(losses, weights) for name, losses in proper.items()}
-    best = min(values, key=lambda name: (values[name], SIMPLICITY.index(name)))
+    best = min(values, key=lambda name: (values[name], simplicity(name)))
     standings = []
     for name in risks:
         lead = values[name] - values[best]
@@ -123,14 +123,14 @@ def select(
         tied_with_best = lead <= CRITERION_TIE * lead_error
         standings.append(Standing(name, values[name], lead, lead_error, tied_with_best, scores[name]))
     tied = [standing.candidate for standing in standings if standing.tied]
-    closest = min(tied, key=lambda name: (scores[name], SIMPLICITY.index(name)))
+    closest = min(tied, key=lambda name: (scores[name], simplicity(name)))
     equal = [
         name
         for name in tied
         if mean_loss(proper[name] - proper[closest], weights)
         <= PROPER_TIE * _paired_error(proper[name] - proper[closest], groups, weights)
     ]
-    selected = min(equal, key=SIMPLICITY.index)
+    selected = min(equal, key=simplicity)
     return Selection(selected, criterion, _reason(selected, best, closest, tied, values, criterion), tuple(standings))
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search import candidates
-from clinical_assets.modelling.search.kinds import kind_of
+from clinical_assets.modelling.search.candidate_type import CandidateType
 from clinical_assets.modelling.search.search import Tuned
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.preparation import Preparation
@@ -44,11 +44,13 @@ class RiskUncertainty:
     missing: str = ""
 
 
-def risk_uncertainty(tuned: Tuned, pipeline: Pipeline, data: ModelInput) -> RiskUncertainty:
+def risk_uncertainty(kind: CandidateType, tuned: Tuned, pipeline: Pipeline, data: ModelInput) -> RiskUncertainty:
     """The uncertainty of a final model.
 
     Parameters
     ----------
+    kind : CandidateType
+        What the candidate declares.
     tuned : Tuned
         The search that led to it, with the risks of rows that its folds had not seen.
     pipeline : scikit-learn Pipeline
@@ -58,7 +60,9 @@ def risk_uncertainty(tuned: Tuned, pipeline: Pipeline, data: ModelInput) -> Risk
     """
     if len(data.classes) != 2:
         return RiskUncertainty(None, "No interval is known for the risks of more than two classes.")
-    if kind_of(tuned.candidate).explanation != "linear":
+    if kind.given:
+        return RiskUncertainty(None, "A published formula says its risks, not how certain they are.")
+    if kind.explanation != "linear":
         return RiskUncertainty(
             None,
             f"No cheap interval of a {tuned.candidate.replace('_', ' ')} covers the true risk as often as it says: "
@@ -77,7 +81,7 @@ def risk_uncertainty(tuned: Tuned, pipeline: Pipeline, data: ModelInput) -> Risk
             f"The rarer outcome has {rarer} subjects for {columns.shape[1]} columns; an interval takes at least "
             f"{MIN_PER_COLUMN} per column.",
         )
-    raw = candidates.raw_risk(pipeline.predict_proba(data.X), name=tuned.candidate)
+    raw = candidates.raw_risk(pipeline.predict_proba(data.X), floor=kind.floor)
     factor = coefficient_factor(
         np.column_stack([np.ones(data.n), columns]),
         data.y,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,8 @@ from clinical_assets.statistics.sample_size import (
 )
 
 ASSUMED_NAGELKERKE = 0.15
+#: People with each outcome that the validation of an existing model asks for at least.
+VALIDATED_WITH = 100
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def state_sample_size(*, n: int, events: int, n_parameters: int, auroc: float | 
     n, events : int
         People in the training rows, and those of them with an event.
     n_parameters : int
-        Columns that were fitted.
+        Columns that were fitted; 0 for a published formula, which is validated: 100 of each outcome are asked for.
     auroc : float or None
         Nested estimate; where it is None or not above .5 a Nagelkerke R2 of .15 is assumed, as the authors advise.
 
@@ -84,12 +87,15 @@ def state_sample_size(*, n: int, events: int, n_parameters: int, auroc: float | 
     InsufficientData
         A class is missing.
 
-    Source: Riley et al. 2019, doi 10.1002/sim.7992; R2 from AUROC: Riley et al. 2021, doi 10.1002/sim.8806.
+    Source: Riley et al. 2019, doi 10.1002/sim.7992; R2 from AUROC: Riley et al. 2021, doi 10.1002/sim.8806; validation
+    of a model: Collins et al. 2016, doi 10.1002/sim.6787.
     """
     if not 0 < events < n:
         raise InsufficientData(
             f"{events} of {n} people have an event: both outcomes are needed.", cure="Widen the cohort or the horizon."
         )
+    if n_parameters == 0:
+        return _external(n=n, events=events)
     prevalence = events / n
     if auroc is not None and 0.5 < auroc < 1:
         r2, source = r2_from_auroc(auroc, prevalence=prevalence), f"nested AUROC {auroc:.3f}"
@@ -107,3 +113,15 @@ def state_sample_size(*, n: int, events: int, n_parameters: int, auroc: float | 
         f"{'met' if met else 'NOT met, the sample is small'}."
     )
     return SampleSize(n, events, n_parameters, r2, source, needed.required, met, rarer / n_parameters, statement)
+
+
+def _external(*, n: int, events: int) -> SampleSize:
+    """What the validation of a published formula asks for: `VALIDATED_WITH` people with each outcome."""
+    rarer = min(events, n - events)
+    required, met = math.ceil(VALIDATED_WITH * n / rarer), rarer >= VALIDATED_WITH
+    statement = (
+        f"{n} people in the training rows, {events} with an event; nothing was fitted to them. To validate a published "
+        f"formula {VALIDATED_WITH} of each outcome are asked for (Collins et al.), about {required} people at this "
+        f"prevalence: {'met' if met else 'NOT met, the sample is small'}."
+    )
+    return SampleSize(n, events, 0, 0.0, "nothing was fitted", required, met, float(rarer), statement)

@@ -128,7 +128,7 @@ def card_markdown(spec: CohortSpec, results: TrainingResults, *, picture: Pictur
         _classes(results.class_performance),
         _drawn(picture, pictures),
         _decision(spec, results),
-        _candidates(results),
+        _candidates(spec, results),
         _subgroups(spec, results),
         _findings(results),
         _limits(spec),
@@ -258,7 +258,7 @@ def _decision(spec: CohortSpec, results: TrainingResults) -> str:
     )
 
 
-def _candidates(results: TrainingResults) -> str:
+def _candidates(spec: CohortSpec, results: TrainingResults) -> str:
     rows = [
         {
             "candidate": ("**" + row.name + "**") if row.name == results.selected else row.name,
@@ -269,7 +269,13 @@ def _candidates(results: TrainingResults) -> str:
         }
         for row in results.candidates
     ]
-    return "\n\n".join(["## Candidates (nested cross-validation on the training rows)", markdown_table(rows)])
+    formulas = [
+        f"- `{name}`: published formula, never refitted. {each.source}{f' (doi {each.doi})' if each.doi else ''}. "
+        f"Developed in: {each.population}. Its risk is of: {each.outcome}."
+        for name, each in spec.modelling.published.items()
+    ]
+    parts = ["## Candidates (nested cross-validation on the training rows)", markdown_table(rows), "\n".join(formulas)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _subgroups(spec: CohortSpec, results: TrainingResults) -> str:

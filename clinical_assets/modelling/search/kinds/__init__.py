@@ -12,10 +12,11 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
+from clinical_assets.cohorts.published import formula_name
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
 from clinical_assets.foundation.yaml_lines import read_yaml
-from clinical_assets.modelling.search.candidate_type import CandidateType
+from clinical_assets.modelling.search.candidate_type import Candidate, CandidateType
 
 
 def _found() -> dict[str, CandidateType]:
@@ -28,17 +29,19 @@ def _found() -> dict[str, CandidateType]:
 KINDS = _found()
 
 
-def kind_of(name: str) -> CandidateType:
-    """What candidate `name` declares.
+def kind_of(candidate: Candidate) -> CandidateType:
+    """What a candidate declares, by its name.
 
     Raises
     ------
     ClinicalAssetsError
         There is none of this name; near names are offered.
     """
-    if name not in KINDS:
-        raise ClinicalAssetsError(f"there is no candidate {name!r}.", cure=_cure(name))
-    return KINDS[name]
+    if isinstance(candidate, CandidateType):
+        return candidate
+    if candidate not in KINDS:
+        raise ClinicalAssetsError(f"there is no candidate {candidate!r}.", cure=_cure(candidate))
+    return KINDS[candidate]
 
 
 def refuse_unknown(spec: CohortSpec, path: Path) -> None:
@@ -57,12 +60,13 @@ def refuse_unknown(spec: CohortSpec, path: Path) -> None:
         Naming file, line, key, and the near names.
     """
     for number, name in enumerate(spec.modelling.candidates):
-        if name not in KINDS:
+        if name not in KINDS and formula_name(name) not in spec.modelling.published:
             line = read_yaml(path).line(("modelling", "candidates", number))
             where = f"{path}:{line}: modelling.candidates.{number}"
-            raise SpecError(f"{where}: there is no candidate {name!r}.", cure=_cure(name))
+            raise SpecError(f"{where}: there is no candidate {name!r}.", cure=_cure(name, *spec.modelling.published))
 
 
-def _cure(name: str) -> str:
-    near = difflib.get_close_matches(name, KINDS, n=1)
-    return f"{f'Did you mean `{near[0]}`? ' if near else ''}Choose among {', '.join(KINDS)}."
+def _cure(name: str, *formulas: str) -> str:
+    known = (*KINDS, *formulas)
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"{f'Did you mean `{near[0]}`? ' if near else ''}Choose among {', '.join(known)}."
