@@ -185,9 +185,9 @@ def of_refits(model: FittedModel, tuned: Tuned, data: ModelInput, X: Floats, tru
         pipeline = candidates.without_sampler(fit_setting(model.name, tuned.parameters, tuned.imbalance, again, seed=1))
         left = np.setdiff1d(np.arange(data.n), rows)
         own = recalibration.fit(
-            data.y[left], candidates.raw_risk(pipeline.predict_proba(data.X[left]), name=model.name)
+            data.y[left], candidates.raw_risk(pipeline.predict_proba(data.X[left]), floor=model.floor)
         )
-        refits.append(own.apply(candidates.raw_risk(pipeline.predict_proba(X), name=model.name)))
+        refits.append(own.apply(candidates.raw_risk(pipeline.predict_proba(X), floor=model.floor)))
     scores, served = tuned.recalibration.apply(tuned.raw), model.predict_proba(X)
     pair = [
         np.array(
