@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from clinical_assets.modelling.bundle.bundle import Bundle
     from clinical_assets.modelling.search.recalibration import Recalibration
+    from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 
 BATCH = "sha256:benchmark"
 MODELS = ("logistic_ridge", "lightgbm", "xgboost")
@@ -53,6 +54,14 @@ class Model:
     recalibration: Recalibration
     classes: tuple[str, ...] = ("no", "yes")
     imbalance: str = "none"
+    floor: float = 1e-6
+
+    @property
+    def uncertainty(self) -> RiskUncertainty:
+        """Of its risks nothing is known."""
+        from clinical_assets.modelling.search.uncertainty import RiskUncertainty
+
+        return RiskUncertainty(None, "None is known of a made-up model.")
 
 
 def open_bundle(folder: Path, name: str) -> Bundle:

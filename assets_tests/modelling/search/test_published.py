@@ -17,7 +17,7 @@ from clinical_assets.cohorts.published import Published
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError
-from clinical_assets.modelling.bundle.onnx_graph import FEATURES, build_graph
+from clinical_assets.modelling.bundle.graph.onnx_graph import FEATURES, build_graph
 from clinical_assets.modelling.bundle.scorer import session_of
 from clinical_assets.modelling.search.candidates import raw_risk
 from clinical_assets.modelling.search.fitting import fit_final

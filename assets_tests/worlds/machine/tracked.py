@@ -16,6 +16,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.search.uncertainty import RiskUncertainty
 from clinical_assets.modelling.tracking import mlflow_runs, mlflow_store, registry
 from clinical_assets.modelling.tracking.mlflow_runs import TrackedRun
 from clinical_assets.modelling.tracking.mlflow_values import Candidate
@@ -38,6 +39,10 @@ class Fitted:
     @property
     def recalibration(self) -> Recalibration:
         return Recalibration((0.1,), (0.9,))
+
+    @property
+    def uncertainty(self) -> RiskUncertainty:
+        return RiskUncertainty(None, "None is known of a made-up model.")
 
     @property
     def parameters(self) -> dict[str, Any]:

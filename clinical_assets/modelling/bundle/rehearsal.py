@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from clinical_assets.cohorts.decisions import Modelling
-from clinical_assets.modelling.bundle.onnx_graph import FEATURES, build_graph
+from clinical_assets.modelling.bundle.graph.onnx_graph import FEATURES, build_graph
 from clinical_assets.modelling.bundle.scorer import require_equal, session_of
 from clinical_assets.modelling.search.candidates import raw_risk, without_sampler
 from clinical_assets.modelling.search.published import candidate_type

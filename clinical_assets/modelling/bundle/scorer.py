@@ -26,7 +26,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
 )
 from clinical_assets.modelling.bundle.contributions import Explainer, export
 from clinical_assets.modelling.bundle.fitted import Fitted
-from clinical_assets.modelling.bundle.onnx_graph import build_graph
+from clinical_assets.modelling.bundle.graph.onnx_graph import build_graph
 from clinical_assets.modelling.search.candidates import raw_risk, without_sampler
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.uncertainty import RiskUncertainty

@@ -82,4 +82,4 @@ class CandidateType:
 
 
 #: A registered candidate by its name, or what a candidate declares.
-Candidate = str | CandidateType
+AnyCandidate = str | CandidateType

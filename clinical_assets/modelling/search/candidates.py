@@ -21,7 +21,7 @@ import numpy as np
 
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
-from clinical_assets.modelling.search.candidate_type import Candidate, CandidateType, Parameters
+from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType, Parameters
 from clinical_assets.modelling.search.kinds import KINDS, kind_of
 from clinical_assets.modelling.table.preparation import in_single_precision
 
@@ -39,7 +39,7 @@ SMOTE_NEIGHBOURS = 5
 _MARK = 1e30
 
 
-def floor_of(candidate: Candidate) -> float:
+def floor_of(candidate: AnyCandidate) -> float:
     """Smallest distance of a raw risk of a candidate from 0 and from 1."""
     return kind_of(candidate).floor
 
@@ -55,7 +55,7 @@ def costliness(name: str) -> int:
 
 
 def build(
-    candidate: Candidate,
+    candidate: AnyCandidate,
     parameters: Parameters,
     *,
     n_classes: int,

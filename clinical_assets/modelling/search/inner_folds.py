@@ -13,7 +13,7 @@ import numpy as np
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates
-from clinical_assets.modelling.search.candidate_type import Candidate, Parameters
+from clinical_assets.modelling.search.candidate_type import AnyCandidate, Parameters
 from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.spaces import start
 from clinical_assets.modelling.table.inputs import ModelInput
@@ -29,7 +29,7 @@ def seed_of(seed: int, *parts: object) -> int:
 class InnerFolds:
     """The inner folds of one search; what no setting changes (imputing, scaling, sampling) is done once a fold."""
 
-    def __init__(self, candidate: Candidate, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
+    def __init__(self, candidate: AnyCandidate, data: ModelInput, seed: int, n_splits: int, outer_fold: int) -> None:
         self.kind, self.data, self.seed = kind_of(candidate), data, seed
         self.folds = outer_folds(
             data.y, data.groups, n_splits=n_splits, seed=seed_of(seed, "inner", outer_fold), what="inner"

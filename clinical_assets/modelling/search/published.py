@@ -1,7 +1,7 @@
 """A published formula as a candidate: what it computes, and how it competes with models that are fitted.
 
 What belongs here: the numbers of a formula that a description writes (``cohorts.published``). Its graph is made in
-``modelling.bundle.onnx_formula``.
+``modelling.bundle.graph.onnx_formula``.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates, recalibration
-from clinical_assets.modelling.search.candidate_type import Candidate, Parameters
+from clinical_assets.modelling.search.candidate_type import AnyCandidate, Parameters
 from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of
 from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
@@ -110,7 +110,7 @@ def tune(
     Parameters
     ----------
     name : str
-        Candidate.
+        AnyCandidate.
     data : ModelInput
         The rows that may be seen.
     modelling : Modelling
@@ -187,7 +187,7 @@ def nested(
     modelling : Modelling
         Criterion, imbalance strategies and search budget.
     workers : int
-        Candidate and outer fold pairs that run side by side. Boosters and forests leave Python's lock while they
+        AnyCandidate and outer fold pairs that run side by side. Boosters and forests leave Python's lock while they
         fit, so threads serve; linear models do not, and are small.
     progress : callable, optional
         Called with (what, done, total).
@@ -216,7 +216,7 @@ def nested(
 
 
 def fit_setting(
-    candidate: Candidate, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int
+    candidate: AnyCandidate, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int
 ) -> Pipeline:
     """A candidate with one setting, fitted on rows with their case weights."""
     counts = np.bincount(data.y)

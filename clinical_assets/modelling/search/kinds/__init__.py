@@ -16,7 +16,7 @@ from clinical_assets.cohorts.published import formula_name
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
 from clinical_assets.foundation.yaml_lines import read_yaml
-from clinical_assets.modelling.search.candidate_type import Candidate, CandidateType
+from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType
 
 
 def _found() -> dict[str, CandidateType]:
@@ -29,7 +29,7 @@ def _found() -> dict[str, CandidateType]:
 KINDS = _found()
 
 
-def kind_of(candidate: Candidate) -> CandidateType:
+def kind_of(candidate: AnyCandidate) -> CandidateType:
     """What a candidate declares, by its name.
 
     Raises

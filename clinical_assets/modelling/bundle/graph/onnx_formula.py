@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _OPERATORS = {"log": "Log", "square_root": "Sqrt"}
 
 
-class Part(Protocol):
+class GraphPart(Protocol):
     """A stretch of a graph, as ``onnx_graph`` builds it."""
 
     @property
@@ -26,7 +26,7 @@ class Part(Protocol):
         """Add a node; the name of what it gives."""
 
 
-def formula_nodes(part: Part, columns: str, formula: Formula, output: str) -> None:
+def formula_nodes(part: GraphPart, columns: str, formula: Formula, output: str) -> None:
     """Nodes from columns (n, p) to the probabilities (n, 2) of both classes."""
     made = _Nodes(part, columns, formula)
     *some, last = formula.published.equations
@@ -40,7 +40,7 @@ def formula_nodes(part: Part, columns: str, formula: Formula, output: str) -> No
 class _Nodes:
     """Nodes with names of their own; every value is a column (n, 1)."""
 
-    def __init__(self, part: Part, columns: str, formula: Formula) -> None:
+    def __init__(self, part: GraphPart, columns: str, formula: Formula) -> None:
         self._part, self._columns, self._formula = part, columns, formula
         self._number = 0
 

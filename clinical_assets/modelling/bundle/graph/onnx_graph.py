@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
-from clinical_assets.modelling.bundle.onnx_formula import formula_nodes
+from clinical_assets.modelling.bundle.graph.onnx_formula import formula_nodes
 from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.preparation import Preparation
 
