@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from clinical_assets.cohorts.base import Grown, Name, Strict
-from clinical_assets.cohorts.published import Published
+from clinical_assets.cohorts.external.published import Published
 
 Imbalance = Literal["none", "class_weight", "smote", "borderline_smote"]
 Criterion = Literal["expected_cost", "brier", "auroc", "ranked_probability_score"]

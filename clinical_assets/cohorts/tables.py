@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import BeforeValidator, Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
-from clinical_assets.cohorts.codes import ColumnCode
+from clinical_assets.cohorts.external.codes import ColumnCode
 from clinical_assets.cohorts.sources_spec import Source
 
 ColumnType = Literal["integer", "number", "string", "boolean", "date", "datetime"]

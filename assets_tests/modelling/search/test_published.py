@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from clinical_assets.cohorts.decisions import Modelling
-from clinical_assets.cohorts.published import Published
+from clinical_assets.cohorts.external.published import Published
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError

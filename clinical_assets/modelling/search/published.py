@@ -1,7 +1,7 @@
 """A published formula as a candidate: what it computes, and how it competes with models that are fitted.
 
-What belongs here: the numbers of a formula that a description writes (``cohorts.published``). Its graph is made in
-``modelling.bundle.graph.onnx_formula``.
+What belongs here: the numbers of a formula that a description writes (``cohorts.external.published``). Its graph is
+made in ``modelling.bundle.graph.onnx_formula``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,14 @@ import numpy as np
 from scipy.special import expit
 
 from clinical_assets.cohorts.decisions import Modelling
-from clinical_assets.cohorts.published import RECALIBRATED, Band, Equation, FormulaTerm, Published, formula_name
+from clinical_assets.cohorts.external.published import (
+    RECALIBRATED,
+    Band,
+    Equation,
+    FormulaTerm,
+    Published,
+    formula_name,
+)
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search.candidate_type import CandidateType
 from clinical_assets.modelling.search.kinds import KINDS, kind_of

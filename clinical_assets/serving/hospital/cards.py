@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from clinical_assets.cohorts.codes import SYSTEM_ADDRESSES
+from clinical_assets.cohorts.external.codes import SYSTEM_ADDRESSES
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column
 from clinical_assets.serving.answers import PredictionAnswer, PredictionsAnswer

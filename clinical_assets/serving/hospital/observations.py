@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
-from clinical_assets.cohorts.codes import SYSTEM_ADDRESSES, ColumnCode
+from clinical_assets.cohorts.external.codes import SYSTEM_ADDRESSES, ColumnCode
 from clinical_assets.cohorts.tables import Column
 from clinical_assets.serving.hospital.fhir_records import FINAL, Measured, Observation, Quantity
 from clinical_assets.serving.hospital.sent_records import Placed

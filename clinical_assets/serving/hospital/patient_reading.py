@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from clinical_assets.cohorts.codes import SYSTEM_ADDRESSES, ColumnCode
+from clinical_assets.cohorts.external.codes import SYSTEM_ADDRESSES, ColumnCode
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import Column
 from clinical_assets.serving.hospital.fhir_records import TOOK_PLACE, Condition, Encounter

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 if TYPE_CHECKING:
-    from clinical_assets.cohorts.published import Band, Equation, FormulaTerm
+    from clinical_assets.cohorts.external.published import Band, Equation, FormulaTerm
     from clinical_assets.modelling.search.published import Formula
 
 _OPERATORS = {"log": "Log", "square_root": "Sqrt"}

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
 
-from clinical_assets.cohorts.published import formula_name
+from clinical_assets.cohorts.external.published import formula_name
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
 from clinical_assets.foundation.yaml_lines import read_yaml

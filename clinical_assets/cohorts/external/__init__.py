@@ -1,0 +1,1 @@
+"""What others published and a description refers to: codes of terminologies, and formulas of papers."""
