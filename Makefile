@@ -29,7 +29,7 @@ DEMO_COHORTS ?= heart_disease clinical_trial_dropout
 FAST := $(wildcard $(addprefix assets_tests/,statistics records sources cohorts examples foundation) \
 	clinical_assets/statistics clinical_assets/pathways/signed_rank)
 
-.PHONY: env home demo test test-fast cov soak campaign lint fix dev bench lock advisories clean
+.PHONY: env home demo test test-fast cov soak campaign lint fix dev bench lock texts advisories clean
 
 env: $(VENV)/.ready
 
@@ -91,6 +91,13 @@ lock:
 		--no-emit-find-links --no-annotate --no-header \
 		--extra data --extra data-gpl --extra rdata --extra office --extra postgres --extra audit --extra serve --extra sentry --extra dev \
 		pyproject.toml -o requirements.lock
+
+# Finds the texts of the pages and brings every language up to date; what is new stays untranslated, and a test says so.
+texts: env
+	@mkdir -p build && $(BIN)/pybabel -q extract -F pyproject.toml --no-location --sort-output --omit-header -o build/texts.pot clinical_assets
+	@for file in clinical_assets/reporting/languages/*.po; do $(BIN)/pybabel -q update -i build/texts.pot -o $$file \
+		-l $$(basename $$file .po) --width 100 --no-fuzzy-matching --ignore-obsolete; \
+		sed -i.bak -E '/^"(Project|Report|POT|PO-Rev|Last|Language-Team|Generated)/d' $$file && rm $$file.bak; done
 
 # Ends with an error, and leaves an earlier report alone, where no service answers with advisories.
 advisories: env

@@ -108,6 +108,10 @@ COMMANDS = {
         f"{_CLI}.operations.serve:serve",
         "Serve predictions over HTTP until Ctrl-C: champions answer, and every answer is on disk before it leaves.",
     ),
+    "page": CommandEntry(
+        f"{_CLI}.operations.page:page",
+        "Ask a bundle about patients in a browser on this machine, until Ctrl-C: no account, and nothing on record.",
+    ),
     "keys": CommandEntry(
         f"{_CLI}.operations.keys:app", "Keys of callers of the prediction API: new, list, rotate, revoke."
     ),

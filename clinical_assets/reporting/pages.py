@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+from collections.abc import Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -57,9 +59,18 @@ def render_part(template: str, **values: Any) -> str:
 @cache
 def content_security_policy(*, forms: bool = False) -> str:
     """What a browser may do with a page: apply this stylesheet, show embedded pictures; no script, no other address."""
-    digest = base64.b64encode(hashlib.sha256(_stylesheet(forms=forms).encode()).digest()).decode("ascii")
-    sent = "'self'" if forms else "'none'"
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action {sent}"
+    return _policy([_stylesheet(forms=forms)], sent="'self'" if forms else "'none'")
+
+
+def policy_of_written(page: str) -> str:
+    """The same for a page that was rendered before, perhaps with another stylesheet, which it holds."""
+    return _policy(re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL), sent="'none'")
+
+
+def _policy(styles: Sequence[str], *, sent: str) -> str:
+    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode("ascii") for each in styles]
+    allowed = " ".join(f"'sha256-{each}'" for each in digests) or "'none'"
+    return f"default-src 'none'; style-src {allowed}; img-src data:; base-uri 'none'; form-action {sent}"
 
 
 def _filled(template: str, values: dict[str, Any]) -> str:

@@ -39,6 +39,8 @@ from clinical_assets.workspace import Workspace
 GRACE_S = 20
 #: Requests that a process looks at at the same time; more are answered with 503.
 CONCURRENT = 1000
+#: Where the page of a bundle alone listens.
+PAGE_HOST = "127.0.0.1"
 _KEEP_ALIVE_S = 30
 #: Seconds within which a process must say that it lives; loading models keeps it busy.
 _LIVES_WITHIN_S = 60
@@ -238,6 +240,19 @@ def serve(
         server.run()
     if not server.started:
         raise ServerError("The server did not begin.", cure="Read why in the lines that it logged, and mend that.")
+
+
+def serve_page(app: ASGIApp, *, port: int) -> None:
+    """Serve an application to this machine alone, until the process is told to end."""
+    import uvicorn
+
+    server = uvicorn.Server(
+        uvicorn.Config(app, host=PAGE_HOST, port=port, access_log=False, server_header=False, log_level="warning")
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run()
+    if not server.started:
+        raise ServerError(f"Nothing can listen at port {port}.", cure="Name another one: --port.")
 
 
 def _serve_by_several(config: Any, settings: Settings) -> None:

@@ -245,3 +245,22 @@ def test_programs_are_answered_as_before_and_told_where_the_pages_are(visit: Vis
         return await browser.http.get("/")
 
     assert json.loads(visit(ask).text)["pages"] == BASE
+
+
+def test_the_whole_way_can_be_gone_in_german(visit: Visit) -> None:
+    async def walk(browser: Browser) -> list[httpx.Response]:
+        await browser.sign_in()
+        chosen = await browser.open("/language", params={"to": "de", "back": FORM})
+        form = await browser.open(FORM)
+        answer = await browser.send(FORM, PATIENT)
+        wrong = await browser.send(FORM, {**PATIENT, "record.age_years": "540"})
+        return [chosen, form, answer, wrong]
+
+    chosen, form, answer, wrong = visit(walk)
+    assert chosen.headers["location"] == BASE + FORM
+    for response in (form, answer, wrong):
+        assert '<html lang="de">' in response.text
+    assert "0 bis 120 Jahre." in form.text
+    assert "Stufe:" in text_of(answer.text)
+    assert re.search(r"\d,\d %", text_of(answer.text))
+    assert "Nicht möglich. Möglich: 0 bis 120 Jahre." in text_of(wrong.text)

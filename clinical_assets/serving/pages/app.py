@@ -8,14 +8,16 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
+from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.signing.record import Signature
@@ -27,12 +29,15 @@ from clinical_assets.serving.pages.entrance.sessions import Sessions
 from clinical_assets.serving.pages.entrance.tokens import ForeignForm, PageTokens
 from clinical_assets.serving.pages.entrance.visitors import SignInNeeded, Visitor
 from clinical_assets.serving.pages.patients import clinician, list_routes
+from clinical_assets.serving.pages.patients.bundle_desk import BundleDesk
 from clinical_assets.serving.pages.patients.desk import Desk, RecordedDesk, desk_of
 from clinical_assets.serving.pages.review import ledger_routes
 from clinical_assets.serving.pages.review import routes as review_routes
 from clinical_assets.serving.pages.screens import address_with, led, shown
 from clinical_assets.serving.pages.views import ProblemScreen
 from clinical_assets.serving.service import PredictionService
+from clinical_assets.serving.web.app import LOOPBACK
+from clinical_assets.serving.web.guards import Guards
 from clinical_assets.serving.web.problems import Problem, logged_problem
 
 #: Where a server puts the pages.
@@ -125,6 +130,17 @@ def make_pages(
         return response
 
     return Pages(app, sessions)
+
+
+def bundle_app(folder: Path, catalogue: Catalogue) -> ASGIApp:
+    """The screens for clinicians over a bundle's folder alone, for this machine; errors as `BundleDesk`."""
+    routers = (sign_in.language_router, clinician.router, list_routes.router)
+    app = assembled(BundleDesk(folder, catalogue), routers, reviews=lambda _visitor: False)
+
+    def refused(scope: Scope, problem: Problem) -> Response:
+        return problem_screen(Request({**scope, "app": app}), problem, visitor=None)
+
+    return Guards(app, hosts=LOOPBACK, refusals={"": refused})
 
 
 def described(service: PredictionService) -> list[CohortSpec]:

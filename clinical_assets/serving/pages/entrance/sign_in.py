@@ -106,7 +106,9 @@ def _refusal(code: str | None) -> str | None:
         case None:
             return None
         case "locked":
-            return _("Locked after five refused attempts. Try again in 15 minutes; was it not you, tell the operator.")
+            return _(
+                "Locked after five refused attempts. Try again in 15 minutes. If it was not you: tell the operator."
+            )
         case "busy":
             return _("Too many attempts. Try again in a minute.")
         case _:

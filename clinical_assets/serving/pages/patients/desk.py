@@ -110,7 +110,7 @@ class RecordedDesk:
         problems = self.service.problems()
         names = [name for name in self.service.described() if name in self.service.keeper.cohorts()]
         specs = [self.service.cohort(name).spec for name in names]
-        return tuple(_choice(spec, problems.get(spec.name)) for spec in specs if visitor.may_ask(spec))
+        return tuple(choice_of(spec, problems.get(spec.name)) for spec in specs if visitor.may_ask(spec))
 
     async def choice(self, visitor: Visitor, cohort: str) -> tuple[CohortChoice, CohortSpec, CohortForm]:
         """A cohort, its description and its form."""
@@ -126,7 +126,7 @@ class RecordedDesk:
         if form is None:
             form = self._forms[cohort] = CohortForm(request_spec(found.spec), found.model)
         problem = (await asyncio.to_thread(self.service.problems)).get(cohort)
-        return _choice(found.spec, problem), found.spec, form
+        return choice_of(found.spec, problem), found.spec, form
 
     async def ask(self, visitor: Visitor, cohort: str, body: bytes, *, request: str) -> PredictionsAnswer:
         """The answer, which is in the log under the visitor's name."""
@@ -143,7 +143,8 @@ class RecordedDesk:
         return bool(new)
 
 
-def _choice(spec: CohortSpec, problem: str | None) -> CohortChoice:
+def choice_of(spec: CohortSpec, problem: str | None) -> CohortChoice:
+    """A cohort as it is offered, with the reason where it cannot answer now."""
     return CohortChoice(
         name=spec.name,
         title=spec.title,

@@ -111,7 +111,8 @@ def _sheet(spec: CohortSpec, kept: Mapping[str, Any], number: int, *, recorded: 
         warnings=tuple((_warned(each["code"]), each["detail"]) for each in given["warnings"]),
         entered=tuple((label, text) for label, text in kept["entered"][number]),
         prediction=given["prediction"],
-        model=answer["model"]["digest"],
+        # In an experiment a record may have been answered by the other model.
+        model=given.get("model", answer["model"]["digest"]),
         asked_at=kept["at"][:16].replace("T", " "),
         asked_by=kept["by"],
         intended_use=spec.intended_use,

@@ -7,10 +7,7 @@ ledger (``ledger_routes``).
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
-import re
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -26,6 +23,7 @@ from clinical_assets.governance.signing.signatures import Proof
 from clinical_assets.monitoring import report_store
 from clinical_assets.observability.portfolio import INDEX, entry_of
 from clinical_assets.records.ledger.facts.people import ReviewFacts
+from clinical_assets.reporting.pages import policy_of_written
 from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.reporting.texts import speaking
 from clinical_assets.serving.pages.entrance.visitors import Visitor, no_access
@@ -250,11 +248,9 @@ async def _reviewer(cohort: str, request: Request) -> tuple[Visitor, CohortSpec]
 
 def _as_written(page: str) -> Response:
     """A page that was made before: its own stylesheet by its digest, embedded pictures, and nothing else."""
-    styles = re.findall(r"<style>(.*?)</style>", page, flags=re.DOTALL)
-    digests = [base64.b64encode(hashlib.sha256(each.encode()).digest()).decode("ascii") for each in styles]
-    allowed = " ".join(f"'sha256-{each}'" for each in digests) or "'none'"
-    policy = f"default-src 'none'; style-src {allowed}; img-src data:; base-uri 'none'; form-action 'none'"
-    return HTMLResponse(page, headers={"content-security-policy": f"{policy}; frame-ancestors 'none'; sandbox"})
+    return HTMLResponse(
+        page, headers={"content-security-policy": f"{policy_of_written(page)}; frame-ancestors 'none'; sandbox"}
+    )
 
 
 def _desk(request: Request) -> RecordedDesk:
