@@ -52,7 +52,7 @@ class HookContext(_Sent):
 class HookRequest(_Sent):
     """A call of a service."""
 
-    hook: str = Field(max_length=100)
+    hook: str = Field(max_length=100, json_schema_extra={"const": HOOK})
     hookInstance: str = Field(pattern=_UUID)  # noqa: N815
     context: HookContext
     prefetch: dict[str, Any] | None = None

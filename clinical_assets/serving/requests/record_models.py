@@ -106,13 +106,13 @@ def _fields(spec: CohortSpec, name: str, *, filled: set[str]) -> dict[str, Any]:
     optional = {spec.subject_of(name), *filled} if name != spec.subject_table else set()
     fields: dict[str, Any] = {}
     for number, (column, described) in enumerate(table.columns.items()):
-        required = (not described.nullable or column in needed) and column not in optional
         # Read as nullable, so that a null is found together with all else; described as what is accepted.
-        extra = partial(_describe, more=_limits(described), filled=not described.nullable or column in needed)
+        needs_value = (not described.nullable or column in needed) and column not in optional
+        extra = partial(_describe, more=_limits(described), filled=needs_value)
         fields[f"c{number}"] = (
             (_on_clock(spec.timezone) if described.type == "datetime" else _TYPES[described.type]) | None,
             Field(
-                default=... if required else None,
+                default=... if needs_value else None,
                 alias=column,
                 title=column,
                 description=_words(described),
