@@ -33,6 +33,7 @@ from clinical_assets.foundation.settings import (
     WITNESSES,
     Settings,
 )
+from clinical_assets.governance.signing import passwords
 
 if TYPE_CHECKING:
     from assets_tests.worlds.team.runs import SideBySide
@@ -50,6 +51,14 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("ci"), max_examples=10)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """Passwords of tests are worth no guess; what a guess costs elsewhere is tested with the passwords."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", passwords.HashCost(memory_kib=64, passes=1, lanes=1))
+        yield
 
 
 @pytest.fixture(autouse=True)

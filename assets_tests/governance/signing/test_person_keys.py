@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.governance.errors import Refused
+from clinical_assets.governance.signing import passwords
 from clinical_assets.governance.signing.person_keys import PersonKey, is_signed_by, new_key, open_key
 from clinical_assets.records.keys.installation import KEY_FILE
 
@@ -100,3 +101,13 @@ def test_a_signature_is_of_exactly_one_content_and_kind(
     for wrong in ("", "no base64!", "é", base64.b64encode(bytes(64)).decode()):
         assert not is_signed_by(key.public_key, kind, content, wrong)
     assert not is_signed_by("", kind, content, signature)
+
+
+def test_a_guess_of_a_password_costs_what_rfc_9106_recommends(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passwords, "COST", passwords.RFC_9106_LOW_MEMORY)
+    assert "$m=65536,t=3,p=4$" in passwords.hash_password("a long sentence of cora", login="cora")
+    _, stored = new_key(settings, "cora", password="a long sentence of cora")
+    cost = {name: json.loads(stored)["argon2id"][name] for name in passwords.HashCost._fields}
+    assert cost == {"memory_kib": 65_536, "passes": 3, "lanes": 4}

@@ -3,8 +3,8 @@
 What belongs here: what becomes of a password. What does not: who people are (``people``), and proof with its lock
 after refused attempts (``signing.login``).
 
-Hashes are argon2id with the parameters of RFC 9106 (low memory), the default of argon2-cffi. Minimum length without
-rules of composition follows NIST SP 800-63B.
+Hashes are argon2id with the parameters of RFC 9106 (low memory). Minimum length without rules of composition follows
+NIST SP 800-63B.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import unicodedata
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from clinical_assets.governance.errors import Refused
 
@@ -20,6 +20,20 @@ if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
 MINIMUM_LENGTH, _MAXIMUM_LENGTH = 12, 1024
+
+
+class HashCost(NamedTuple):
+    """What one guess of a password costs, by the parameters of argon2id."""
+
+    memory_kib: int
+    passes: int
+    lanes: int
+
+
+#: Second recommended option of RFC 9106, section 4.
+RFC_9106_LOW_MEMORY = HashCost(memory_kib=65_536, passes=3, lanes=4)
+#: Of new hashes and keys; those that are stored name their own.
+COST = RFC_9106_LOW_MEMORY
 
 
 def hash_password(password: str, *, login: str) -> str:
@@ -37,7 +51,7 @@ def hash_password(password: str, *, login: str) -> str:
     elif not password.casefold().replace(login.casefold(), "").strip() or len(set(password)) < 3:
         why = "is the login or one letter over and over"
     else:
-        return _hasher().hash(normal(password))
+        return _hasher(COST).hash(normal(password))
     raise Refused("weak_password", f"The password {why}.", cure="Take a sentence that only its owner knows.")
 
 
@@ -48,7 +62,7 @@ def check_password(stored: str, password: str) -> bool:
     if len(password) > _MAXIMUM_LENGTH:
         return False
     try:
-        return _hasher().verify(stored, normal(password))
+        return _hasher(COST).verify(stored, normal(password))
     except InvalidHashError as error:
         raise Refused("bad_hash", "The stored password hash cannot be read.", cure="Set the password again.") from error
     except VerificationError:
@@ -56,16 +70,16 @@ def check_password(stored: str, password: str) -> bool:
 
 
 @cache
-def _hasher() -> PasswordHasher:
+def _hasher(cost: HashCost) -> PasswordHasher:
     from argon2 import PasswordHasher
 
-    return PasswordHasher()
+    return PasswordHasher(time_cost=cost.passes, memory_cost=cost.memory_kib, parallelism=cost.lanes)
 
 
 @cache
 def nobody() -> str:
     """Hash of nobody's password: something to check when there is no person."""
-    return _hasher().hash(secrets.token_hex(32))
+    return _hasher(COST).hash(secrets.token_hex(32))
 
 
 def normal(password: str) -> bytes:

@@ -24,12 +24,11 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.foundation.stored_format import FIELD, format_of
 from clinical_assets.governance.errors import Refused
-from clinical_assets.governance.signing.passwords import normal
+from clinical_assets.governance.signing import passwords
 from clinical_assets.records.keys.installation import derived_key, installation_signer
 from clinical_assets.records.ledger.canonical import canonical
 
 FORMAT = 1
-_ARGON2ID = {"memory_kib": 65_536, "passes": 3, "lanes": 4}
 _SALT_BYTES, _NONCE_BYTES, _KEY_BYTES = 16, 12, 32
 
 
@@ -76,7 +75,7 @@ def new_key(settings: Settings, login: str, *, password: str | None) -> tuple[Pe
     nonce = secrets.token_bytes(_NONCE_BYTES)
     locked: dict[str, Any] = {FIELD: FORMAT, "nonce": _text(nonce)}
     if password is not None:
-        locked["argon2id"] = {**_ARGON2ID, "salt": _text(secrets.token_bytes(_SALT_BYTES))}
+        locked["argon2id"] = {**passwords.COST._asdict(), "salt": _text(secrets.token_bytes(_SALT_BYTES))}
     cipher = AESGCM(_wrapping_key(settings, login, locked, password, create=True))
     raw = key.private.private_bytes_raw()
     locked["locked"] = _text(cipher.encrypt(nonce, raw, _bound_to(login, key.public_key)))
@@ -114,7 +113,7 @@ def _wrapping_key(
 
     given = locked["argon2id"]
     return hash_secret_raw(
-        normal(password or ""),
+        passwords.normal(password or ""),
         _bytes(given["salt"]),
         time_cost=given["passes"],
         memory_cost=given["memory_kib"],
