@@ -22,6 +22,8 @@ CLINICAL_ASSETS_DATA ?= $(CURDIR)/data
 # Absolute, because the UI is started from Dagster's own folder.
 export CLINICAL_ASSETS_DATA := $(abspath $(CLINICAL_ASSETS_DATA))
 export DAGSTER_HOME ?= $(CLINICAL_ASSETS_DATA)/dagster
+# Tests write thousands of small databases to the disk and sync each: in memory, where 8 GB of it are free.
+TEST_FOLDERS := $(if $(shell df -k --output=avail /dev/shm 2>/dev/null | awk 'NR == 2 && $$1 > 8000000'),/dev/shm,$(or $(TMPDIR),/tmp))
 CAMPAIGN_MINUTES ?= 30
 CAMPAIGN_SEED ?=
 DEMO_COHORTS ?= heart_disease clinical_trial_dropout
@@ -53,7 +55,7 @@ demo: home
 	@echo 'The same runs, tables and plots in the browser: make dev, then http://127.0.0.1:3000'
 
 test: env lint
-	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@TMPDIR=$(TEST_FOLDERS) $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 # Properties without a number of their own try ten examples here and a hundred in `make test`.
 test-fast: env
