@@ -22,7 +22,7 @@ from clinical_assets.serving.access.door import Door, OpenDoor
 from clinical_assets.serving.hospital.assessments import Assessments
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.serving.statistics import ServingStatistics
-from clinical_assets.serving.web import hospital_routes, problems, routes
+from clinical_assets.serving.web import hospital_routes, job_routes, problems, routes
 from clinical_assets.serving.web.docs_page import api_page
 from clinical_assets.serving.web.guards import MAX_BODY_BYTES, Guards
 from clinical_assets.serving.web.openapi import openapi_document
@@ -95,6 +95,7 @@ def make_app(
     app.state.service, app.state.door, app.state.assessments = service, asked, Assessments(service)
     app.include_router(routes.router)
     app.include_router(hospital_routes.router)
+    app.include_router(job_routes.router)
     problems.install(app)
 
     @app.get("/")

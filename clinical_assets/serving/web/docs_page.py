@@ -106,8 +106,9 @@ def api_page(document: Mapping[str, Any]) -> ApiPage:
 
 def _operation(method: str, path: str, told: Mapping[str, Any], schemas: Mapping[str, JsonSchema]) -> ApiOperation:
     body = _content(told.get("requestBody", {}))
-    answer = _content(told["responses"]["200"])
-    example = None if body is None else _example(body, schemas)
+    answer = _content(next(each for status, each in told["responses"].items() if status.startswith("2")))
+    kinds = told.get("requestBody", {}).get("content", {})
+    example = _example(body, schemas) if body is not None and all("json" in kind for kind in kinds) else None
     return ApiOperation(
         method=method.upper(),
         path=path,

@@ -27,6 +27,7 @@ _PROBLEMS = {
     403: "The key lacks the right, or is not for this cohort.",
     404: "No such cohort or address.",
     405: "The address does not take this method.",
+    409: "The job has no scores yet.",
     412: "Prefetch lacks a key of the service.",
     408: "The body did not come in time.",
     413: "The body is too large.",
@@ -78,6 +79,9 @@ def openapi_document(service: PredictionService, *, version: str, secured: bool)
             f"{base}/explain": {"post": _write(f"With every feature's share: {title}", refs[bodies[name]], answer)},
             f"{base}/outcomes": {"post": _write("Late labels", refs[OutcomesBody], refs[RecordedAnswer])},
             f"{base}/actions": {"post": _write("What was shown and done", refs[ActionsBody], refs[RecordedAnswer])},
+            f"{base}/jobs": {"post": _upload(f"Large files: {title}", list(service.cohort(name).spec.tables))},
+            f"{base}/jobs/{{job}}": {"get": _of_job("What became of a job")},
+            f"{base}/jobs/{{job}}/scores": {"get": _of_job("Scores of a job", media="text/csv", problems=(409,))},
         }
         if speaks_fhir(service.cohort(name).spec):
             card, recorded = {"type": "object"}, refs[RecordedAnswer]
@@ -121,6 +125,28 @@ def _read(
     for status, words in (more or {}).items():
         answered[str(status)] = {"description": words, "content": {media: {"schema": schema}}}
     return {"summary": summary, "responses": answered | _refusals((400, 413, *problems))}
+
+
+def _upload(summary: str, tables: list[str]) -> dict[str, Any]:
+    """The files of a job: a part for each table, under the table's name."""
+    parts = {name: {"type": "string", "format": "binary"} for name in tables}
+    form = {"type": "object", "properties": parts, "required": tables, "additionalProperties": False}
+    taken = {"content": {"application/json": {"schema": {"type": "object"}}}}
+    location = {"Location": {"description": "Address of the job.", "schema": {"type": "string"}}}
+    return {
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"multipart/form-data": {"schema": form}}},
+        "responses": {
+            "202": {"description": "They wait in the inbox.", "headers": location, **taken},
+            **_refusals((400, 401, 403, 408, 413, 415, 422, 429, 503)),
+        },
+    }
+
+
+def _of_job(summary: str, *, media: str = "application/json", problems: tuple[int, ...] = ()) -> dict[str, Any]:
+    named = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
+    job = {"name": "job", "in": "path", "required": True, "description": "Id of a job.", "schema": named}
+    return {**_read(summary, media=media, problems=(401, 403, 404, *problems, 429, 503)), "parameters": [job]}
 
 
 def _fhir(summary: str) -> dict[str, Any]:

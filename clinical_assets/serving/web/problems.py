@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
-from clinical_assets.foundation.errors import ClinicalAssetsError
+from clinical_assets.foundation.errors import ClinicalAssetsError, WarehouseError
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.keys.pseudonyms import PseudonymError
 from clinical_assets.records.keys.subject_keys import SubjectKeyError
@@ -28,6 +28,7 @@ from clinical_assets.serving.access.rates import TooManyRequests
 from clinical_assets.serving.access.tokens import IssuerError
 from clinical_assets.serving.hospital.assessments import NoCodes
 from clinical_assets.serving.requests.findings import RequestRefused
+from clinical_assets.serving.requests.jobs import JobsWaiting, UnknownJob
 from clinical_assets.serving.requests.reading import MOST_FINDINGS, MalformedRequest
 from clinical_assets.serving.scoring.champions import NotServed
 from clinical_assets.serving.service import UnknownCohort
@@ -84,6 +85,9 @@ _KNOWN: tuple[tuple[tuple[type[Exception], ...], int, str, str | None, Mapping[s
     ((AccessRefused,), 401, "unauthorised", None, {"WWW-Authenticate": "Bearer"}),
     ((UnknownCohort,), 404, "unknown-cohort", None, {}),
     ((NoCodes,), 404, "no-codes", None, {}),
+    ((UnknownJob,), 404, "unknown-job", None, {}),
+    ((JobsWaiting,), 503, "jobs-waiting", None, _RETRY),
+    ((WarehouseError,), 503, "warehouse-busy", "The records are being written now.", _RETRY),
     ((NotServed,), 503, "not-served", None, _RETRY),
     ((LogUnavailable, LogDamaged), 503, "log-unavailable", "No answer, because none can be logged now.", _RETRY),
     (_UNAVAILABLE, 503, "records-unavailable", "Keys or records do not answer now.", _RETRY),
