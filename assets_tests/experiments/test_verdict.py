@@ -208,7 +208,7 @@ def test_bounds_hold_the_difference_that_is_plotted(spec: CohortSpec) -> None:
         {"ramp": [{"share": 0.5}, {"share": 0.1}]},
         {"ramp": [{"share": 0}, {"share": 0.33}]},
         {"plan": {**PLAN, "units": 500}},
-        {"plan": {**PLAN, "effect": 0.2}},
+        {"plan": {**PLAN, "effect": 0.3}},
         {"guardrails": [{"kind": "latency", "limit": 0.1}]},
         {"guardrails": [{"kind": "errors", "limit": 0.1}] * 2},
         {"unit": {"of": "site"}},

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from clinical_assets.experiments.planning.checklist import ITEMS
-from clinical_assets.experiments.planning.protocol import ExperimentProtocol
+from clinical_assets.experiments.planning.protocol import ExperimentProtocol, TrialPlan
 from clinical_assets.experiments.planning.protocol_files import groups_of
 from clinical_assets.governance.candidate.candidate import candidate_of
 from clinical_assets.governance.errors import Refused
@@ -16,8 +16,8 @@ from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.workspace import CohortHandle
 
-#: Part of the events missed now whose finding is the gain that a draft plans for.
-_FOUND_MORE = 0.4
+#: Part of what a perfect model would gain that a draft plans for.
+_PART_OF_PERFECT = 0.25
 _RAMP = ({"share": 0.0, "units": 100}, {"share": 0.05, "units": 100}, {"share": 0.5, "units": 1})
 _BY_PERSON = ("spirit-ai/24", "decide-ai/III", "decide-ai/XV")
 
@@ -91,8 +91,8 @@ def _plan(results: TrainingResults, threshold: float) -> dict[str, Any]:
     assert chosen.specificity is not None
     prevalence = results.holdout.events / results.holdout.n
     sensitivity = min(0.98, max(0.02, float(chosen.sensitivity.value or 0.0)))
-    return {
-        "effect": round(max(0.002, _FOUND_MORE * (1 - sensitivity) * prevalence), 4),
+    plan = {
+        "effect": 0.5,
         "prevalence": round(prevalence, 4),
         "sensitivity": round(sensitivity, 4),
         "false_positive_rate": round(1 - float(chosen.specificity.value or 0.0), 4),
@@ -100,3 +100,5 @@ def _plan(results: TrainingResults, threshold: float) -> dict[str, Any]:
         "power": 0.8,
         "longest_days": 365,
     }
+    perfect = TrialPlan.model_validate({**plan, "units": 2}).attainable(threshold / (1 - threshold))
+    return {**plan, "effect": round(_PART_OF_PERFECT * perfect, 4)}

@@ -94,6 +94,11 @@ class TrialPlan(Strict):
     units: int = Field(ge=2, description="Units of both arms with a final outcome; at least what the power asks for.")
     longest_days: int = Field(ge=1, description="Days after which the experiment is paused without a verdict.")
 
+    def attainable(self, odds: float) -> float:
+        """What a perfect model would gain over the champion in net benefit, a false alert weighing `odds`."""
+        missed, false = (1 - self.sensitivity) * self.prevalence, self.false_positive_rate * (1 - self.prevalence)
+        return missed + false * odds
+
 
 class ProtocolGuardrail(Strict):
     """A rate that the challenger's arm must not exceed; evidence that it does ends the experiment.
@@ -196,11 +201,18 @@ class ExperimentProtocol(Strict):
 
     def size(self) -> PlannedSize:
         """What the power asks for, in observations."""
-        rates = {"prevalence": self.plan.prevalence, "threshold": self.benefit.threshold}
-        fixed = self.plan.false_positive_rate
-        gained = min(1.0, self.plan.sensitivity + self.plan.effect / self.plan.prevalence)
-        before = net_benefit_variance(sensitivity=self.plan.sensitivity, false_positive_rate=fixed, **rates)
-        after = net_benefit_variance(sensitivity=gained, false_positive_rate=fixed, **rates)
+        plan, rates = self.plan, {"prevalence": self.plan.prevalence, "threshold": self.benefit.threshold}
+        # Events are found first; what they cannot bring comes from fewer false alerts.
+        found = min(plan.effect, (1 - plan.sensitivity) * plan.prevalence)
+        spared = (plan.effect - found) / ((1 - plan.prevalence) * self.benefit.odds)
+        before = net_benefit_variance(
+            sensitivity=plan.sensitivity, false_positive_rate=plan.false_positive_rate, **rates
+        )
+        after = net_benefit_variance(
+            sensitivity=min(1.0, plan.sensitivity + found / plan.prevalence),
+            false_positive_rate=max(0.0, plan.false_positive_rate - spared),
+            **rates,
+        )
         return planned_size(
             effect=self.plan.effect,
             variance=before,
@@ -227,8 +239,9 @@ class ExperimentProtocol(Strict):
             raise ValueError("a guardrail stands twice")
         if len(self.roles) != len(set(self.roles)):
             raise ValueError("a role stands twice in `decides`; give its count instead")
-        if self.plan.sensitivity + self.plan.effect / self.plan.prevalence > 1:
-            raise ValueError("no model can gain that effect: it would find more events than there are")
+        attainable = self.plan.attainable(self.benefit.odds)
+        if self.plan.effect >= attainable:
+            raise ValueError(f"no model can gain {self.plan.effect:g}: a perfect one would gain {attainable:.4f}")
         needed = self.size().n
         if self.plan.units < needed:
             raise ValueError(f"plan.units is {self.plan.units}, but the planned effect and power ask for {needed}")
