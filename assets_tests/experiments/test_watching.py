@@ -43,6 +43,7 @@ def test_a_harmful_arm_is_ended_without_a_person_with_its_numbers_in_the_ledger_
     after = view_experiment(trial.cohort, newest)
     page = write_reports(trial.made.settings, trial.cohort.spec, after).read_text(encoding="utf-8")
     assert "roll back" in page
+    assert view.judgement.reason.split(":")[0] in page
     assert "data:image/png" in page
     told = json.loads((report_folder(trial.made.settings, COHORT) / "second_model.json").read_text(encoding="utf-8"))
     assert told["experiment"]["exposed_patients"] == ended.end.evidence["exposed_patients"]

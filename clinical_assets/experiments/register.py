@@ -61,8 +61,8 @@ class Experiment:
         Of the assignment.
     end : ExperimentFacts or None
         How it ended.
-    ended_seq : int or None
-        Entry of the ledger that says so.
+    end_reason : str or None
+        In a sentence, as the ledger has it.
     """
 
     protocol: ExperimentProtocol
@@ -71,7 +71,7 @@ class Experiment:
     stages: tuple[RaisedShare, ...] = ()
     salt: str | None = None
     end: ExperimentFacts | None = None
-    ended_seq: int | None = None
+    end_reason: str | None = None
 
     @property
     def runs(self) -> bool:
@@ -125,7 +125,7 @@ def experiments_of(
                 cure="Restore the database of records from a backup and find out who wrote into it: clinical-assets "
                 "audit verify --all",
             )
-        found[facts.protocol] = _after(found[facts.protocol], facts, entry.seq)
+        found[facts.protocol] = _after(found[facts.protocol], facts, entry.reason)
     return tuple(found.values())
 
 
@@ -195,11 +195,11 @@ def _problem(
     return None
 
 
-def _after(experiment: Experiment, facts: ExperimentFacts, seq: int) -> Experiment:
+def _after(experiment: Experiment, facts: ExperimentFacts, reason: str | None) -> Experiment:
     if facts.event == "signed":
         signers = {**experiment.signers, str(facts.by): str(facts.role)}
         return replace(experiment, signers=signers, lacking=lacking_signatures(experiment.protocol, signers))
     if facts.event == "ended":
-        return experiment if experiment.end is not None else replace(experiment, end=facts, ended_seq=seq)
+        return experiment if experiment.end is not None else replace(experiment, end=facts, end_reason=reason)
     stages = (*experiment.stages, RaisedShare(float(facts.share or 0.0), facts.at))
     return replace(experiment, stages=stages, salt=facts.salt or experiment.salt)

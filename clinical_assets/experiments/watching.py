@@ -48,7 +48,7 @@ def view_experiment(cohort: CohortHandle, experiment: Experiment, *, now: dt.dat
     log = read_exposures(cohort.settings, cohort.spec, protocol=experiment.protocol.digest)
     evaluation = evaluate_experiment(experiment.protocol, cohort.spec, log, now=moment)
     if end is not None:
-        judgement = Judgement(end.verdict, end.rule or "person", end.meaning or "", end.evidence)
+        judgement = Judgement(end.verdict, end.rule or "person", experiment.end_reason or "", end.evidence)
     else:
         judgement = _judged(cohort, experiment, evaluation)
     return ExperimentView(experiment, log, evaluation, judgement)
