@@ -23,11 +23,12 @@ from clinical_assets.serving.requests.findings import RequestFinding
 from clinical_assets.serving.requests.record_models import MAX_NESTED, nested_tables
 from clinical_assets.warehouse.validation import findings as kinds
 
-_WHOLE = re.compile(r"[+-]?\d{1,19}")
-_NUMBER = re.compile(r"[+-]?(\d{1,19}(\.\d{0,19})?|\.\d{1,19})([eE][+-]?\d{1,3})?")
-_COMMA = re.compile(r"[+-]?\d{1,19},\d{1,19}")
+# No exponent beyond two digits: it would make infinity, which JSON has no word for but null.
+_WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
+_NUMBER = re.compile(r"[+-]?([0-9]{1,19}(\.[0-9]{0,19})?|\.[0-9]{1,19})([eE][+-]?[0-9]{1,2})?")
+_COMMA = re.compile(r"[+-]?[0-9]{1,19},[0-9]{1,19}")
 _INPUTS = {"integer": "number", "number": "number", "date": "date", "datetime": "datetime-local", "string": "text"}
-_LONGEST_LABEL = 90
+_LONGEST_LABEL, _FEW_TABLES = 90, 2
 #: Field of the record itself, and of rows of its other tables.
 RECORD, ROWS = "record", "rows"
 
@@ -124,7 +125,9 @@ class CohortForm:
         found = [FormSection(name, self.spec.tables[name].description, (FormRow(None, own),), is_nested=False)]
         for name in self.nested:
             count = filled.rows.get(name, 0)
-            shown = max(1, count + (1 if more == name else 0))
+            # An empty row stands ready where a form has few tables; where it has many, they would hide what matters.
+            ready = 1 if len(self.nested) <= _FEW_TABLES else 0
+            shown = max(ready, count + (1 if more == name else 0))
             rows = tuple(
                 FormRow(
                     number + 1,
@@ -245,7 +248,12 @@ def label_of(name: str, column: Column) -> str:
 
 
 def unit_of(column: Column) -> str:
-    """The unit as it is written beside a field; UCUM where it has no word here."""
+    """The unit as it is written beside a field."""
+    return unit_words(column.unit)
+
+
+def unit_words(unit: str | None) -> str:
+    """A unit as a reader writes it; UCUM where it has no word here."""
     known = {
         "1": "",
         "mm[Hg]": "mmHg",
@@ -256,13 +264,13 @@ def unit_of(column: Column) -> str:
         "h": _("hours"),
         "/min": _("per minute"),
     }
-    return known.get(column.unit or "", column.unit or "")
+    return known.get(unit or "", unit or "")
 
 
 def help_of(column: Column) -> str:
     """What stands below a label: the rest of the description, and the limits."""
-    first = label_of("", column)
-    parts = [] if column.description.strip().removesuffix(".") == first else [column.description]
+    rest = column.description.removeprefix(label_of("", column)).strip().lstrip(".;:").strip()
+    parts = [rest[:1].upper() + rest[1:]] if rest else []
     return " ".join([*parts, *([limits_of(column)] if limits_of(column) else [])])
 
 

@@ -14,6 +14,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.reporting.texts import decimal, percent
 from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.serving.answers import PredictionsAnswer
+from clinical_assets.serving.pages.patients.forms import unit_words
 from clinical_assets.serving.pages.views import Frequency, ReasonBar, SheetView
 
 #: Half the width of the picture of reasons, in its own units.
@@ -143,7 +144,7 @@ def _bars(contributions: Sequence[Mapping[str, Any]]) -> tuple[ReasonBar, ...]:
     for each in contributions:
         length = round(_HALF * abs(each["contribution"]) / largest, 1)
         value = _("not known") if each["value"] is None else decimal(each["value"], 3)
-        unit = f" {each['unit']}" if each["unit"] and each["value"] is not None else ""
+        unit = f" {unit_words(each['unit'])}" if each["unit"] and each["value"] is not None else ""
         bars.append(
             ReasonBar(
                 label=each["label"],
