@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from assets_tests.serving.pages.conftest import BASE, Browser, Visit
+from assets_tests.serving.pages.conftest import BASE, Browser, Visit, few_tries
 from assets_tests.serving.pages.test_patients import text_of
 from assets_tests.worlds.ward.released import OPEN, ROOT, Releasable, secret, write_by_hand
 from assets_tests.worlds.ward.trained import COHORT
@@ -141,6 +141,19 @@ def test_guessing_a_password_at_signing_counts_towards_the_lock(released: Releas
     assert response.status_code == 422
     assert "locked" in response.text
     assert given(released) == []
+
+
+def test_an_address_that_guesses_at_signing_must_wait(visit: Visit, service: PredictionService) -> None:
+    async def walk(browser: Browser) -> list[int]:
+        await browser.sign_in("bob")
+        await browser.open(REVIEW)
+        return [
+            (await signed(browser, "approve", meaning="Yes.", password="no such password")).status_code
+            for _ in range(4)
+        ]
+
+    slow = make_pages(service, secure=False, rates=few_tries())
+    assert visit(walk, shown=slow) == [422, 422, 422, 429]
 
 
 def test_who_made_the_model_approves_nothing_and_a_clinician_sees_no_review(released: Releasable, visit: Visit) -> None:
