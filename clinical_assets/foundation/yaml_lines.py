@@ -232,7 +232,9 @@ def _problem(document: Document, model: type[BaseModel], found: Any) -> str:
     if found["type"] == "extra_forbidden":
         message = "unknown key"
         near = difflib.get_close_matches(str(loc[-1]), _keys_at(model, found["loc"][:-1]), n=1)
-        if near:
+        if near and near[0] == loc[-1]:
+            cure = f"`{near[0]}` belongs to another `kind` of this part."
+        elif near:
             cure = f"Did you mean `{near[0]}`?"
     elif found["type"] == "missing":
         message = "missing key"

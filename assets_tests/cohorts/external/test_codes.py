@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from assets_tests.worlds.descriptions import minimal as right
-from clinical_assets.cohorts import codes
+from clinical_assets.cohorts.external import codes
 from clinical_assets.cohorts.loading import load_spec
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError

@@ -55,8 +55,9 @@ def trial_dropout(
     Returns
     -------
     dict
-        ``subjects``: subject_id, site_id, randomisation_date, arm, age_years, sex, distance_km, dropout_day (null for
-        who stays), early_dropout (within 28 days), late_dropout, discontinued (0/1).
+        ``subjects``: subject_id, site_id, randomisation_date, randomisation_day (0: days count from it), arm,
+        age_years, sex, distance_km, dropout_day (null for who stays), early_dropout (within 28 days), late_dropout,
+        discontinued (0/1).
         ``visits``: subject_id, visit_number (from 1), planned_day, recorded_day (day of the visit, or the end of its
         window when it was missed), is_attended, symptom_score (null when missed).
         ``adverse_events``: subject_id, event_number, start_day, term, severity, is_related.
@@ -90,6 +91,7 @@ def trial_dropout(
             "randomisation_date": pl.Series(
                 np.datetime64(_FIRST_DAY) + random.integers(0, 365, subjects).astype("timedelta64[D]")
             ),
+            "randomisation_day": np.zeros(subjects, dtype=np.int64),
             "arm": labels(("placebo", "active"), active.astype(np.int64)),
             "age_years": age,
             "sex": labels(("F", "M"), (random.random(subjects) < 0.45).astype(np.int64)),

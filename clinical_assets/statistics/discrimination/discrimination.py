@@ -232,6 +232,37 @@ def auprc(
     return Estimate(value, low, high, round(sample.n), round(sample.events), "logit", level)
 
 
+def auroc_range(*, sensitivity: float, specificity: float) -> tuple[float, float]:
+    """Smallest and largest AUROC of a score that reaches a sensitivity at a specificity.
+
+    The ROC curve rises from (0, 0) through the point (1 - specificity, sensitivity) to (1, 1) and never falls; nothing
+    else is asked of it. A published AUROC outside belongs to another score, other people, or no score at all. With
+    sensitivity, precision and prevalence given, specificity = 1 - sensitivity prevalence (1 - precision) / (precision
+    (1 - prevalence)).
+
+    Parameters
+    ----------
+    sensitivity, specificity : float in [0, 1]
+        At one threshold.
+
+    Returns
+    -------
+    lowest, highest : float
+        sensitivity specificity, and 1 - (1 - sensitivity) (1 - specificity).
+
+    Source: areas of the two rectangles that a monotone curve through the point must cover and may not cover.
+
+    Examples
+    --------
+    Recall .83 at precision .55, 24 % leaving: specificity .785, and an AUROC of .62 is impossible.
+
+    >>> specificity = 1 - 0.83 * 0.24 * (1 - 0.55) / (0.55 * (1 - 0.24))
+    >>> [round(bound, 3) for bound in auroc_range(sensitivity=0.83, specificity=specificity)]
+    [0.652, 0.964]
+    """
+    return sensitivity * specificity, 1 - (1 - sensitivity) * (1 - specificity)
+
+
 def auroc_statistic(y: ArrayLike, score: ArrayLike) -> WeightedStatistic:
     """AUROC as a function of weights (b, n) -> (b,), NaN where a class has no weight.
 
