@@ -29,7 +29,8 @@ from clinical_assets.reporting.trial_views import ExperimentPage, ExperimentSect
 from clinical_assets.reporting.views import Badge, Colour, EmbeddedPicture, TableView
 from clinical_assets.statistics.trials.bounded_difference import tuned_rho
 
-_COLOURS: dict[str, Colour] = {"promote": "green", "roll_back": "red", "halted": "red", "stopped": "amber"}
+#: Light of each verdict; one that goes on is grey.
+COLOURS: dict[str, Colour] = {"promote": "green", "roll_back": "red", "halted": "red", "stopped": "amber"}
 _MOST_POINTS = 400
 
 
@@ -137,6 +138,11 @@ def report_folder(settings: Settings, cohort: str) -> Path:
     return settings.data / "reports" / cohort / "experiments"
 
 
+def page_path(settings: Settings, cohort: str, name: str) -> Path:
+    """The page of an experiment."""
+    return report_folder(settings, cohort) / f"{name}.html"
+
+
 def write_reports(settings: Settings, spec: CohortSpec, view: ExperimentView) -> Path:
     """Write the page of an experiment and its numbers beside it.
 
@@ -150,7 +156,7 @@ def write_reports(settings: Settings, spec: CohortSpec, view: ExperimentView) ->
     folder.mkdir(parents=True, exist_ok=True)
     name = view.experiment.protocol.name
     write_whole(folder / f"{name}.json", readable_json({"experiment": report, "shadow": shadow}))
-    return write_whole(folder / f"{name}.html", render_page(_page(spec, view, report, shadow)))
+    return write_whole(page_path(settings, spec.name, name), render_page(_page(spec, view, report, shadow)))
 
 
 def _page(spec: CohortSpec, view: ExperimentView, report: dict[str, Any], shadow: dict[str, Any]) -> ExperimentPage:
@@ -161,7 +167,7 @@ def _page(spec: CohortSpec, view: ExperimentView, report: dict[str, Any], shadow
         ExperimentSection(
             "Verdict",
             f"{report['reason']} {report['exposed_patients']} patients were exposed to the challenger.",
-            badge=Badge(_COLOURS.get(verdict, "grey"), verdict.replace("_", " ")),
+            badge=Badge(COLOURS.get(verdict, "grey"), verdict.replace("_", " ")),
             pictures=_pictures(spec, view),
         ),
         ExperimentSection("Arms", "A patient counts by the first exposure.", table=_table("Arms", arms)),

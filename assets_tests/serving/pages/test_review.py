@@ -12,6 +12,9 @@ from assets_tests.serving.pages.conftest import BASE, Browser, Visit, few_tries
 from assets_tests.serving.pages.test_patients import text_of
 from assets_tests.worlds.ward.released import OPEN, ROOT, Releasable, secret, write_by_hand
 from assets_tests.worlds.ward.trained import COHORT
+from assets_tests.worlds.ward.trial import ward_trial
+from clinical_assets.experiments.reports import write_reports
+from clinical_assets.experiments.watching import view_experiment
 from clinical_assets.governance.signing.record import Signature
 from clinical_assets.governance.signing.signatures import true_signatures
 from clinical_assets.records.ledger.ledger import Ledger
@@ -48,6 +51,29 @@ def test_the_queue_says_what_each_dossier_waits_for(undecided: Releasable, visit
     assert "waits for people" in text
     assert "4 of 5 pass; bias: insufficient" in text
     assert "1 signature of reviewer" in text
+
+
+def test_the_queue_shows_the_experiment_that_goes_on_and_its_page(released: Releasable, visit: Visit) -> None:
+    trial = ward_trial(released)
+    trial.begin()
+
+    async def read(browser: Browser) -> list[httpx.Response]:
+        await browser.sign_in("bob")
+        path = f"{REVIEW}/experiments/second_model"
+        silent = [await browser.open("/review"), await browser.open(path)]
+        trial.expose()
+        write_reports(released.settings, trial.cohort.spec, view_experiment(trial.cohort, trial.running))
+        live = [await browser.open("/review"), await browser.open(path)]
+        other = released.settings.data / "reports" / COHORT / "experiments" / "other.html"
+        other.write_text("nobody signed this")
+        return [*silent, *live, await browser.open(f"{REVIEW}/experiments/other")]
+
+    silent, early, live, page, other = visit(read)
+    assert "second_model silent" in text_of(silent.text)
+    assert "second_model live" in text_of(live.text)
+    assert "The challenger answers for 50 %." in text_of(live.text)
+    assert [each.status_code for each in (early, page, other)] == [403, 200, 403]
+    assert "sandbox" in page.headers["content-security-policy"]
 
 
 def test_a_review_shows_gates_change_and_what_is_missing_and_enters_once_that_it_was_read(

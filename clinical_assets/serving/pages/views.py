@@ -275,6 +275,16 @@ class SheetsScreen(Screen):
 
 
 @dataclass(frozen=True)
+class ExperimentLine:
+    """An experiment in the queue: name, state as a light, how it stands in a sentence, whether it has a page."""
+
+    name: str
+    state: Badge
+    words: str
+    has_page: bool
+
+
+@dataclass(frozen=True)
 class QueueRow:
     """One cohort in the reviewers' queue.
 
@@ -295,6 +305,7 @@ class QueueRow:
     has_dossier: bool
     has_monitoring: bool
     lights: tuple[tuple[str, Badge], ...]
+    experiment: ExperimentLine | None
 
 
 @dataclass(frozen=True, kw_only=True)

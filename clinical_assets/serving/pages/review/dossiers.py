@@ -11,6 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clinical_assets.experiments.reports import COLOURS, page_path
+from clinical_assets.experiments.watching import newest_experiment
+from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate, candidate_of
 from clinical_assets.governance.dossier.page import gate_view
 from clinical_assets.governance.dossier.stored_dossier import GATES_FILE, Dossier
@@ -25,8 +28,9 @@ from clinical_assets.monitoring.traffic_lights import NOTHING
 from clinical_assets.observability.portfolio import PortfolioEntry
 from clinical_assets.reporting.formats import fixed, minute
 from clinical_assets.reporting.texts import gettext as _
+from clinical_assets.reporting.texts import percent
 from clinical_assets.reporting.views import Badge, GateView, TableView
-from clinical_assets.serving.pages.views import QueueRow
+from clinical_assets.serving.pages.views import ExperimentLine, QueueRow
 from clinical_assets.workspace import Workspace
 
 
@@ -106,7 +110,7 @@ def open_review(workspace: Workspace, cohort: str) -> OpenReview:
     )
 
 
-def queue_row(entry: PortfolioEntry, title: str) -> QueueRow:
+def queue_row(entry: PortfolioEntry, title: str, experiment: ExperimentLine | None) -> QueueRow:
     """One cohort in the queue: what is to be done, in colours and words."""
     if entry.problems:
         state = Badge("red", _("cannot be read"))
@@ -129,7 +133,22 @@ def queue_row(entry: PortfolioEntry, title: str) -> QueueRow:
         has_dossier="dossier" in entry.links,
         has_monitoring="monitoring" in entry.links,
         lights=lights_of(entry.lights),
+        experiment=experiment,
     )
+
+
+def experiment_of_now(workspace: Workspace, cohort: str) -> ExperimentLine | None:
+    """The experiment that goes on, or the last one; None where there was none."""
+    try:
+        found = newest_experiment(workspace.cohort(cohort))
+    except ClinicalAssetsError as error:
+        return ExperimentLine("", Badge("red", _("cannot be read")), error.message, has_page=False)
+    if found is None:
+        return None
+    name, state = found.protocol.name, found.state
+    words = found.end_reason or _("The challenger answers for %(share)s.") % {"share": percent(found.share)}
+    page = page_path(workspace.settings, cohort, name)
+    return ExperimentLine(name, Badge(COLOURS.get(state, "grey"), state), words, has_page=page.is_file())
 
 
 def lights_of(lights: Mapping[str, Any]) -> tuple[tuple[str, Badge], ...]:

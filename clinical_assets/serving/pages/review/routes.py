@@ -14,6 +14,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.experiments.register import experiments_of
+from clinical_assets.experiments.reports import page_path
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.governance.dossier.stored_dossier import load_dossier
 from clinical_assets.governance.errors import Refused
@@ -28,7 +30,7 @@ from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.reporting.texts import speaking
 from clinical_assets.serving.pages.entrance.visitors import Visitor, no_access
 from clinical_assets.serving.pages.patients.desk import RecordedDesk, desk_of
-from clinical_assets.serving.pages.review.dossiers import OpenReview, open_review, queue_row
+from clinical_assets.serving.pages.review.dossiers import OpenReview, experiment_of_now, open_review, queue_row
 from clinical_assets.serving.pages.screens import SentForm, language_of, posted, shown
 from clinical_assets.serving.pages.views import GateScreen, QueueScreen, ReviewScreen
 
@@ -44,9 +46,13 @@ async def queue(request: Request) -> Response:
     specs = [spec for spec in request.app.state.described() if visitor.may_review(spec)]
     if not specs:
         raise no_access()
-    entries = await asyncio.to_thread(lambda: [entry_of(desk.service.workspace, spec.name) for spec in specs])
+    workspace = desk.service.workspace
+    entries = await asyncio.to_thread(lambda: [entry_of(workspace, spec.name) for spec in specs])
     with speaking(language_of(request)):
-        rows = tuple(queue_row(entry, spec.title) for entry, spec in zip(entries, specs, strict=True))
+        rows = tuple(
+            queue_row(entry, spec.title, experiment_of_now(workspace, spec.name))
+            for entry, spec in zip(entries, specs, strict=True)
+        )
     return shown(
         request,
         lambda frame: QueueScreen(title=_("Reviews"), frame=frame, rows=rows),
@@ -126,6 +132,19 @@ async def monitoring(cohort: str, request: Request) -> Response:
     _visitor, _spec = await _reviewer(cohort, request)
     path: Path = report_store.folder_of(_desk(request).service.workspace.settings, cohort) / INDEX
     if not path.is_file():
+        raise no_access()
+    return _as_written(await asyncio.to_thread(path.read_text, encoding="utf-8"))
+
+
+@router.get(REVIEW + "/experiments/{name}")
+async def experiment(cohort: str, name: str, request: Request) -> Response:
+    """The page of an experiment, as it was written last."""
+    _visitor, _spec = await _reviewer(cohort, request)
+    workspace = _desk(request).service.workspace
+    found = await asyncio.to_thread(experiments_of, workspace.records, cohort)
+    path = page_path(workspace.settings, cohort, name)
+    # A name becomes a path only where an experiment has it.
+    if name not in {each.protocol.name for each in found} or not path.is_file():
         raise no_access()
     return _as_written(await asyncio.to_thread(path.read_text, encoding="utf-8"))
 
