@@ -102,7 +102,7 @@ def stop(
     password_stdin: FromStdin = False,
     as_json: JsonOption = False,
 ) -> None:
-    """End what goes on, at once: within a second the champion answers everybody."""
+    """End what goes on, at once: within seconds the champion answers everybody."""
     handle = context.cohort(cohort)
     proof = _proof(login, role, stdin=password_stdin)
     _show(stop_experiment(handle, proof=proof, reason=reason), as_json=as_json)
