@@ -80,6 +80,7 @@ def test_a_table_taken_away_holds_the_answers_and_no_formula(visit: Visit, relea
     assert [row["subject"] for row in rows] == [f"'{FORMULA}", "A1", "B2"]
     known = {line.content["risk"] for line in read_log(released.settings, COHORT) if line.content is not None}
     assert {float(row["risk"]) for row in rows} == known
+    assert all(float(row["risk_low"]) <= float(row["risk"]) <= float(row["risk_high"]) for row in rows)
 
 
 @pytest.mark.parametrize("cell", ["=1", "+1", "-1", "@x", "\tx", "\rx"])

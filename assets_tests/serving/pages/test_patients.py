@@ -85,6 +85,11 @@ def test_a_page_shows_the_answer_of_the_api_after_it_was_logged_under_the_person
     assert given["action"] in text
     assert f"{100 * given['risk']:.1f}".removesuffix(".0") in text
     assert f"“dead” is expected of about {round(100 * given['risk'])}." in text
+    interval = given["risk_interval"]
+    for end in ("low", "high", "other_tier_prob"):
+        assert f"{100 * interval[end]:.1f}".removesuffix(".0") in text
+    assert "95 % interval of the risk of people with the same values:" in text
+    assert answer.json()["model"]["uncertainty"] in text
     assert "Not for: Patients." in text
     for each in given["reasons"]["contributions"]:
         assert each["label"] in text

@@ -189,8 +189,8 @@ class SheetView:
         Who it is about, as it was written.
     risk : str or None
         In per cent; None where it is not told.
-    uncertainty : str or None
-        What is said of how sure the risk is.
+    uncertainty : tuple of str
+        What is said of how sure the risk is, and what that covers.
     """
 
     heading: str
@@ -199,7 +199,7 @@ class SheetView:
     is_alert: bool
     predicted: str
     risk: str | None
-    uncertainty: str | None
+    uncertainty: tuple[str, ...]
     frequency: Frequency | None
     outcome: str
     threshold: str

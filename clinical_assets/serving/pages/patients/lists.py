@@ -34,7 +34,10 @@ _DELIMITERS = (",", ";", "\t")
 #: What a spreadsheet would take for the beginning of a formula (OWASP, CSV injection).
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 _LONGEST_SHOWN = 20
-_COLUMNS = ("subject", "tier", "is_alert", "risk", "action", "class", "warnings", "prediction", "model", "asked_at")
+_COLUMNS = (
+    *("subject", "tier", "is_alert", "risk", "risk_low", "risk_high", "action", "class", "warnings"),
+    *("prediction", "model", "asked_at"),
+)
 
 
 @dataclass
@@ -160,15 +163,23 @@ def as_csv(kept: Mapping[str, Any], order: str) -> bytes:
     """The table as a file for a spreadsheet: UTF-8 with its mark, no cell that would be a formula there."""
     out = io.StringIO()
     writer = csv.writer(out, quoting=csv.QUOTE_ALL)
-    writer.writerow(
-        ["subject", "tier", "is_alert", "risk", "action", "class", "warnings", "prediction", "model", "asked_at"]
-    )
+    writer.writerow(_COLUMNS)
     for place, _shown in sorted_rows(kept, order):
         each = kept["answer"]["predictions"][place]
-        warned = "; ".join(f"{one['code']}: {one['field']}" for one in each["warnings"])
-        cells = [kept["headings"][place], each["tier"], "yes" if each["is_alert"] else "no", repr(each.get("risk", ""))]
-        rest = [each["action"], each["predicted_class"], warned, each["prediction"]]
-        writer.writerow([harmless(cell) for cell in (*cells, *rest, kept["answer"]["model"]["digest"], kept["at"])])
+        sure = each.get("risk_interval", {})
+        cells = [
+            kept["headings"][place],
+            each["tier"],
+            "yes" if each["is_alert"] else "no",
+            *("" if value is None else repr(value) for value in (each.get("risk"), sure.get("low"), sure.get("high"))),
+            each["action"],
+            each["predicted_class"],
+            "; ".join(f"{one['code']}: {one['field']}" for one in each["warnings"]),
+            each["prediction"],
+            each.get("model", kept["answer"]["model"]["digest"]),
+            kept["at"],
+        ]
+        writer.writerow([harmless(cell) for cell in cells])
     return out.getvalue().encode("utf-8-sig")
 
 

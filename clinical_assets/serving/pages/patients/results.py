@@ -123,19 +123,19 @@ def _sheet(spec: CohortSpec, kept: Mapping[str, Any], number: int, *, recorded: 
     )
 
 
-def _uncertainty(given: Mapping[str, Any], model: Mapping[str, Any]) -> str | None:
-    """How sure the risk is, where the answer says it; otherwise why it does not."""
+def _uncertainty(given: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[str, ...]:
+    """How sure the risk is, where the answer says it, and what that covers; otherwise why it does not."""
+    if "risk" not in given:
+        return ()
     found = given.get("risk_interval")
-    if found is None or "risk" not in given:
-        return model.get("uncertainty") if "risk" in given else None
+    if found is None:
+        return (model["uncertainty"],)
     shown = {name: percent(found[name]) for name in ("low", "high", "level", "other_tier_prob")}
-    return (
-        _(
-            "With %(level)s certainty the true risk of people with the same values lies between %(low)s and %(high)s; "
-            "the chance that it belongs to another tier is %(other_tier_prob)s."
-        )
-        % shown
+    words = _(
+        "%(level)s interval of the risk of people with the same values: %(low)s to %(high)s; the chance that it "
+        "belongs to another tier is %(other_tier_prob)s."
     )
+    return words % shown, model["uncertainty"]
 
 
 def _bars(contributions: Sequence[Mapping[str, Any]]) -> tuple[ReasonBar, ...]:
