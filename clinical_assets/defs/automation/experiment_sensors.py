@@ -9,10 +9,13 @@ import dagster as dg
 
 from clinical_assets.defs import partitions
 from clinical_assets.defs.automation import jobs
+from clinical_assets.defs.automation.sensors import cohorts_with_open_runs
 from clinical_assets.defs.resources import Platform
 from clinical_assets.foundation.errors import ClinicalAssetsError
 
 ACTOR = "automation:experiments"
+#: Behind every other run of the cohort that waits.
+REPORT_PRIORITY = "-5"
 
 
 @dg.sensor(
@@ -38,6 +41,7 @@ def experiments(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     began = {str(each.cohort) for each in workspace.ledger.entries(action="experiment")} & known
     seen: dict[str, str] = json.loads(context.cursor) if context.cursor else {}
     requests = []
+    busy = cohorts_with_open_runs(context.instance, jobs.report_experiment.name) if began else set()
     for name in sorted(began):
         try:
             view = watch_experiment(workspace.cohort(name), actor=ACTOR)
@@ -51,9 +55,14 @@ def experiments(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
             context.log.warning(f"{name}: {view.judgement.verdict}: {view.judgement.reason}")
         digest, verdict = view.experiment.protocol.digest[-12:], view.judgement.verdict
         mark = f"{digest}:{view.log.read_to}:{verdict}:{view.evaluation.at:%Y%m%d%H}"
-        if seen.get(name) != mark:
+        # Reports must not fill the queue that a promotion waits in; the end of an experiment is always told.
+        if seen.get(name) != mark and (verdict is not None or name not in busy):
             seen[name] = mark
-            requests.append(dg.RunRequest(partition_key=name, run_key=f"experiment:{name}:{mark}"))
+            requests.append(
+                dg.RunRequest(
+                    partition_key=name, run_key=f"experiment:{name}:{mark}", tags={"dagster/priority": REPORT_PRIORITY}
+                )
+            )
     if not requests:
         return dg.SkipReason("No experiment goes on that was not reported on already.")
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(seen, sort_keys=True))

@@ -58,7 +58,7 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
     new = [name for name, mark in marks.items() if name in known and asked.get(name) != mark]
     requests = []
     # A run that goes on empties the inbox; what came meanwhile is asked for when it has ended.
-    busy = _busy(context.instance) if new else set()
+    busy = cohorts_with_open_runs(context.instance, jobs.monitor_cohort.name) if new else set()
     for name in [each for each in new if each not in busy][:MOST_REQUESTS]:
         asked[name] = marks[name]
         requests.append(
@@ -80,15 +80,15 @@ def inbox(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorR
     return dg.SensorResult(run_requests=requests, cursor=json.dumps(kept, sort_keys=True))
 
 
-def _busy(instance: dg.DagsterInstance) -> set[str]:
-    """Cohorts of which a monitoring run is queued or goes on."""
+def cohorts_with_open_runs(instance: dg.DagsterInstance, job: str) -> set[str]:
+    """Cohorts of which a run of a job is queued or goes on."""
     open_states = [
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
         dg.DagsterRunStatus.STARTING,
         dg.DagsterRunStatus.STARTED,
     ]
-    records = instance.get_run_records(dg.RunsFilter(job_name=jobs.monitor_cohort.name, statuses=open_states))
+    records = instance.get_run_records(dg.RunsFilter(job_name=job, statuses=open_states))
     return {record.dagster_run.tags.get("dagster/partition", "") for record in records}
 
 
