@@ -11,6 +11,7 @@ import pytest
 
 from assets_tests.worlds.team.arrivals import Arrivals, arrivals, ward, write
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import Correction
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.keys.pseudonyms import Pseudonyms
 from clinical_assets.warehouse.intake.outcome_files import conflicts
@@ -95,6 +96,21 @@ def test_a_batch_that_says_something_else_is_a_contradiction_too(small: Arrivals
     small.receive(small.file("a.csv", [{**row, "died": "yes"} for row in NEW]))
     assert small.outcomes(small.file("o.csv", DIED)).conflicts == 3
     assert small.mature() == [(row["patient_id"], 1) for row in NEW]
+
+
+def test_corrections_of_other_columns_keep_no_outcome_out_and_those_of_the_outcome_are_made(
+    small_spec: CohortSpec, settings: Settings, tmp_path: Path
+) -> None:
+    one = {"reason": "The original publication."}
+    other = Correction(name="a", where={"patient_id": "000", "sex": "f"}, put={"age_years": 41}, **one)
+    outcome = Correction(name="b", where={"patient_id": "000"}, put={"died": True}, **one)
+    corrected = small_spec.subjects.model_copy(update={"corrections": (other, outcome)})
+    spec = small_spec.model_copy(update={"tables": {small_spec.subject_table: corrected}})
+    mine = arrivals(spec, settings, tmp_path)
+    mine.receive(mine.file("a.csv", [{**new, **died} for new, died in zip(NEW[:3], DIED, strict=False)]))
+    mine.receive(mine.file("b.csv", NEW[3:]))
+    assert mine.outcomes(mine.file("o.csv", DIED[3:])).new == 3
+    assert mine.mature() == [("000", 1), *TOLD[1:]]
 
 
 def test_unreadable_and_doubled_rows_are_refused_and_the_rest_counts(small: Arrivals) -> None:

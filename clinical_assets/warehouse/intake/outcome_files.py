@@ -210,12 +210,15 @@ def _table(spec: CohortSpec, source: FileSource, there: Collection[str], *, what
         key, subject = _by_pseudonym(spec, there, dated=bool(date), what=what), PSEUDONYM
     elif subject not in key:
         subject = full.key[0]  # nothing is looked up by it; the subject is known from the record
+    kept = {**key, **date, **facts}
     return full.model_copy(
         update={
             "source": source,
             "key": tuple(dict.fromkeys([*key, *date])),
             "subject": subject,
-            "columns": {**key, **date, **facts},
+            "columns": kept,
+            # The others speak of columns that are not looked at here; the record's own check makes them.
+            "corrections": tuple(one for one in full.corrections if {*one.where, *one.put} <= kept.keys()),
             "rules": (),
             "references": (),
             "recorded": None,
