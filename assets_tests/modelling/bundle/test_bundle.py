@@ -179,6 +179,19 @@ def test_the_same_folder_is_written_twice_only_with_the_same_content(tmp_path: P
     assert [path.name for path in tmp_path.iterdir()] == ["bundle"]
 
 
+def test_bundles_named_by_their_digest_lie_beside_one_another_and_equal_ones_in_one_place(tmp_path: Path) -> None:
+    model, X = _model("logistic_ridge")
+    first, again, other = (
+        Bundle.write(tmp_path, model, X=X, statement=statement, facts=made_up_facts(), by_digest=True)
+        for statement in ("SELECT 1", "SELECT 1", "SELECT 2")
+    )
+    assert first.folder == again.folder == tmp_path / first.digest.removeprefix("sha256:")[:16] / "bundle"
+    assert other.folder.parent.parent == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        {first.folder.parent.name, other.folder.parent.name}
+    )
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "bundle.json", "features.sql"])
 def test_one_flipped_bit_is_found_and_named(ridge: tuple[Bundle, np.ndarray], name: str) -> None:
     path = ridge[0].folder / name

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 MODEL, STATEMENT, RUN = "model.onnx", "features.sql", "run.json"
+#: The folder of a bundle, in that of its training.
+BUNDLE = "bundle"
 _LARGEST_BYTES = 512 * 1024**2
 
 
@@ -71,6 +73,7 @@ class Bundle:
         statement: str,
         facts: BundleFacts,
         run: Mapping[str, Any] | None = None,
+        by_digest: bool = False,
     ) -> Bundle:
         """Write a bundle and read it back.
 
@@ -89,6 +92,8 @@ class Bundle:
             What every reader needs of the cohort: threshold, tiers, provenance, reference distributions.
         run : mapping, optional
             Plain values that name this run only.
+        by_digest : bool
+            The place is ``<folder>/<first 16 digits of the digest>/bundle``.
 
         Raises
         ------
@@ -97,12 +102,12 @@ class Bundle:
         """
         from clinical_assets.modelling.bundle.scorer import write_files
 
-        with new_folder(folder) as work:
+        with new_folder(folder / BUNDLE if by_digest else folder) as work:
             write_files(work, model, X=X, statement=statement, facts=facts)
             bundle = cls._seal(work)
             bundle._scorer.require_fitted(model, X)  # noqa: SLF001 - its own class
             (work / RUN).write_text(readable_json(dict(run or {}), sort_keys=True), encoding="utf-8")
-            return bundle._move(folder)  # noqa: SLF001 - its own class
+            return bundle._move(_place(folder, bundle) if by_digest else folder)  # noqa: SLF001 - its own class
 
     @classmethod
     def seal_and_move(cls, work: Path, trainings: Path, *, run: Mapping[str, Any]) -> Bundle:
@@ -112,9 +117,7 @@ class Bundle:
         """
         bundle = cls._seal(work)
         (work / RUN).write_text(readable_json(dict(run), sort_keys=True), encoding="utf-8")
-        place = trainings / hex_of(bundle.digest)[:16] / "bundle"
-        place.parent.mkdir(parents=True, exist_ok=True)
-        return bundle._move(place)  # noqa: SLF001 - its own class
+        return bundle._move(_place(trainings, bundle))  # noqa: SLF001 - its own class
 
     @classmethod
     def load(cls, folder: Path) -> Bundle:
@@ -250,11 +253,16 @@ class Bundle:
 
     def _move(self, folder: Path) -> Bundle:
         if not folder.exists():
+            folder.parent.mkdir(parents=True, exist_ok=True)
             put(self.folder, folder)  # or another run wrote the same bundle meanwhile
         present = Bundle.load(folder)
         if present.digest != self.digest:
             raise BundleError(f"{folder} holds another bundle.", cure="Choose a folder named by the digest.")
         return present
+
+
+def _place(trainings: Path, bundle: Bundle) -> Path:
+    return trainings / hex_of(bundle.digest)[:16] / BUNDLE
 
 
 def _verify(folder: Path, files: Mapping[str, str]) -> None:

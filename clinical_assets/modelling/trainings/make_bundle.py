@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.foundation.canonical import hex_of, readable_json, value_digest
+from clinical_assets.foundation.canonical import readable_json
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import (
@@ -100,7 +100,7 @@ def make_bundle(
     sql : SqlProject
         The models that made them.
     folder : Path
-        The bundle goes to ``<folder>/<training>/bundle``; the same result of the same origin has the same place.
+        The bundle goes to ``<folder>/<first 16 digits of its digest>/bundle``.
     run : mapping, optional
         Plain values that name this run only; they do not count for the digest.
     progress : callable, optional
@@ -135,7 +135,7 @@ def make_bundle(
         snapshots=raw_digests(warehouse, spec),
     )
     bundle = Bundle.write(
-        folder / _place(result, made) / "bundle",
+        folder,
         result.model,
         X=features_of(result.out_of_fold.join(table.frame, on=list(spec.key)), table.feature_columns),
         statement=features.sql,
@@ -150,6 +150,7 @@ def make_bundle(
             **_class_costs(spec),
         ),
         run={**(run or {}), "processor": processor()},
+        by_digest=True,
     )
     return Made(
         table=table,
@@ -245,11 +246,6 @@ def _class_costs(spec: CohortSpec) -> dict[str, Any]:
     """Given only where they are described: a bundle without them keeps its bytes."""
     costs = spec.decisions.class_costs
     return {} if costs is None else {"class_costs": costs.matrix}
-
-
-def _place(result: TrainingResult, made: Mapping[str, Any]) -> str:
-    """Name of a training's folder; a description that changed in words gives the same result, in another bundle."""
-    return hex_of(value_digest({"result": result.digest, "provenance": dict(made)}))[:16]
 
 
 def processor() -> str:
