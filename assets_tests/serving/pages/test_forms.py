@@ -12,6 +12,7 @@ from clinical_assets.reporting.pages import render_screen
 from clinical_assets.reporting.texts import languages, speaking
 from clinical_assets.serving.pages.patients.desk import choice_of
 from clinical_assets.serving.pages.patients.forms import CohortForm, FilledForm, typed
+from clinical_assets.serving.pages.patients.results import value_shown
 from clinical_assets.serving.pages.views import FormScreen, Frame
 from clinical_assets.serving.requests.record_models import predict_model, request_spec
 
@@ -87,3 +88,13 @@ def example(column: Column) -> Any:
 
 def written(value: Any) -> str:
     return "true" if value is True else str(value)
+
+
+@pytest.mark.parametrize(
+    ("feature", "value", "shown"),
+    [("is_diabetic", 1.0, "yes"), ("is_male", 0, "no"), ("visits_count", 1.0, "1"), ("is_male", None, "not known")],
+)
+def test_a_flag_among_the_reasons_is_yes_or_no_and_a_number_stays_one(
+    feature: str, value: float | None, shown: str
+) -> None:
+    assert value_shown({"feature": feature, "value": value}) == shown

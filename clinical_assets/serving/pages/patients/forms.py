@@ -262,6 +262,7 @@ def unit_words(unit: str | None) -> str:
         "wk": _("weeks"),
         "d": _("days"),
         "h": _("hours"),
+        "/d": _("per day"),
         "/min": _("per minute"),
     }
     return known.get(unit or "", unit or "")

@@ -138,12 +138,22 @@ def _uncertainty(given: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[st
     return words % shown, model["uncertainty"]
 
 
+def value_shown(contribution: Mapping[str, Any]) -> str:
+    """What a feature was; of one whose name says that it is a flag, yes or no."""
+    value = contribution["value"]
+    if value is None:
+        return _("not known")
+    if contribution["feature"].startswith("is_") and value in (0, 1):
+        return _("yes") if value else _("no")
+    return decimal(value, 3)
+
+
 def _bars(contributions: Sequence[Mapping[str, Any]]) -> tuple[ReasonBar, ...]:
     largest = max((abs(each["contribution"]) for each in contributions), default=0.0) or 1.0
     bars = []
     for each in contributions:
         length = round(_HALF * abs(each["contribution"]) / largest, 1)
-        value = _("not known") if each["value"] is None else decimal(each["value"], 3)
+        value = value_shown(each)
         unit = f" {unit_words(each['unit'])}" if each["unit"] and each["value"] is not None else ""
         bars.append(
             ReasonBar(
