@@ -137,7 +137,9 @@ def test_what_is_known_later_comes_behind_what_was_looked_at(spec: CohortSpec) -
     log = replace(log, outcomes=slow)
     early = evaluate_experiment(signed, spec, log, now=START + dt.timedelta(days=10)).observations
     whole = evaluate_experiment(signed, spec, log, now=LATER).observations
+    now, day = START + dt.timedelta(days=10), dt.timedelta(days=1)
     assert 0 < len(early) < len(whole)
+    assert len(early) == sum(max(each.at + day, slow[each.record].at) <= now for each in log.exposures)
     assert whole[: len(early)] == early
 
 
