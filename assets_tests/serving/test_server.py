@@ -7,6 +7,7 @@ import contextlib
 import os
 import resource
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +25,7 @@ from clinical_assets.records.prediction_log.segments import read_log, segments
 from clinical_assets.records.prediction_log.verification import verify_log
 from clinical_assets.records.prediction_log.writer import PredictionLog
 from clinical_assets.serving.follow_up import OutcomesBody
-from clinical_assets.serving.server import ServerError, refuse_a_log_without_end
+from clinical_assets.serving.server import ServerError, refuse_a_log_without_end, refuse_taken_port
 from clinical_assets.serving.service import PredictionService
 from clinical_assets.workspace import Workspace
 
@@ -148,3 +149,11 @@ def test_a_torn_last_line_is_healed_before_the_server_begins_or_it_does_not_begi
     refuse_a_log_without_end(workspace)
     (line,) = read_log(workspace.settings, COHORT)
     assert (line.seq, path.read_bytes()[-1:]) == (1, b"\n")
+
+
+def test_a_port_at_which_another_program_listens_is_refused_and_a_free_one_is_not() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ServerError, match=f"Nothing can listen at 127.0.0.1, port {port}"):
+            refuse_taken_port("127.0.0.1", port)
+    refuse_taken_port("127.0.0.1", port)

@@ -11,6 +11,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,6 +129,25 @@ def refuse_open_address(host: str, *, door: Door | LoginTerms | None, protected:
             f"Keys and records would cross the network to {host} unprotected: no TLS is configured.",
             cure="Give --certificate and --private-key, or name the proxy that has them: --behind-proxy ADDRESS.",
         )
+
+
+def refuse_taken_port(host: str, port: int) -> None:
+    """Refuse an address at which another program listens, before anybody is told that predictions are there.
+
+    Raises
+    ------
+    ServerError
+        Names the port.
+    """
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as free:
+            free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            free.bind(address)
+    except OSError as error:
+        raise ServerError(
+            f"Nothing can listen at {host}, port {port}: {error.strerror or error}.", cure="Name another one: --port."
+        ) from error
 
 
 def refuse_a_log_without_end(workspace: Workspace) -> None:

@@ -10,7 +10,7 @@ import typer
 from clinical_assets.cli import context
 from clinical_assets.cli.output import err
 from clinical_assets.launch.instance import report_approval
-from clinical_assets.serving.access.rates import RATE
+from clinical_assets.serving.access.rates import RATE, Rates
 
 HOST, PORT = "127.0.0.1", 8600
 
@@ -55,6 +55,9 @@ def serve(
     server.refuse_open_address(host, door=terms, protected=certificate is not None or behind_proxy is not None)
     if terms is not None:
         terms.door(context.workspace().records)  # what cannot be read is refused before a process begins
+    else:
+        Rates(rate)  # a mistake is told here, too
+    server.refuse_taken_port(host, port)
     scheme = "http" if certificate is None else "https"
     err.print(f"Predictions at {scheme}://{host}:{port}/v1/cohorts, until Ctrl-C.", markup=False)
     if pages:
