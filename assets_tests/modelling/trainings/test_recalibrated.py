@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -122,7 +123,8 @@ def test_an_edited_constant_is_noticed(
 ) -> None:
     done = made(mine, once[1], kind)
     description = done.training.bundle().description
-    assert verify_map(done.rows, description, base=mine.bundle)
+    check = partial(verify_map, done.rows, base=mine.bundle, subject="patient_id")
+    assert check(description)
     for part, name in (
         ("derived", "intercept"),
         ("derived", "slope"),
@@ -132,7 +134,23 @@ def test_an_edited_constant_is_noticed(
         edited = copy.deepcopy(description.to_json())
         value = edited[part][name]
         edited[part][name] = [value[0] + 1e-6] if isinstance(value, list) else value + 1e-6
-        assert not verify_map(done.rows, BundleDescription.model_validate(edited), base=mine.bundle), (part, name)
+        assert not check(BundleDescription.model_validate(edited)), (part, name)
+
+
+def test_another_certainty_of_the_risks_than_that_of_the_rows_is_noticed(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    done = made(mine, once[1])
+    stored = done.training.bundle().description.to_json()
+    check = partial(verify_map, done.rows, base=mine.bundle, subject="patient_id")
+    assert stored["uncertainty"]["factor"] is not None
+    for change in (
+        {"factor": [[1.01 * stored["uncertainty"]["factor"][0][0]], *stored["uncertainty"]["factor"][1:]]},
+        {"factor": None},
+    ):
+        edited = stored | {"uncertainty": stored["uncertainty"] | change}
+        assert not check(BundleDescription.model_validate(edited))
+    assert not check(BundleDescription.model_validate({k: v for k, v in stored.items() if k != "uncertainty"}))
 
 
 def test_an_edited_row_is_noticed(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:
@@ -140,7 +158,7 @@ def test_an_edited_row_is_noticed(mine: Served, once: tuple[Served, pl.DataFrame
     first = done.rows.with_row_index().filter(pl.col("part") == "train")["index"][0]
     flipped = pl.when(pl.int_range(pl.len()) == first).then(1 - pl.col("outcome")).otherwise(pl.col("outcome"))
     rows = done.rows.with_columns(flipped.alias("outcome"))
-    assert not verify_map(rows, done.training.bundle().description, base=mine.bundle)
+    assert not verify_map(rows, done.training.bundle().description, base=mine.bundle, subject="patient_id")
 
 
 def test_the_order_of_the_records_does_not_matter(mine: Served, once: tuple[Served, pl.DataFrame]) -> None:

@@ -59,7 +59,8 @@ def origin_of(candidate: ReleaseCandidate) -> RecalibrationOrigin:
 
 def _step(candidate: ReleaseCandidate, bundle: Bundle, base: Bundle) -> Iterator[str]:
     short = bundle.digest[:19]
-    changed = {"derived", "recalibration"}
+    # What is certain about the risks follows from the map and its rows, which are checked below.
+    changed = {"derived", "recalibration", "uncertainty"}
     ours, theirs = (each.description.model_dump(exclude=changed, exclude_unset=True) for each in (bundle, base))
     if ours != theirs:
         yield f"{short} differs from its base in more than the recalibration"
@@ -75,7 +76,8 @@ def _step(candidate: ReleaseCandidate, bundle: Bundle, base: Bundle) -> Iterator
     except ReferenceMissing as error:
         yield f"the rows that {short} was recalibrated on are not kept: {error.message}"
         return
-    if not verify_map(rows, bundle.description, base=base):
+    subject = candidate.spec.subject_of(candidate.spec.subject_table)
+    if not verify_map(rows, bundle.description, base=base, subject=subject):
         yield f"the rows that {short} was recalibrated on give another map"
 
 

@@ -61,6 +61,7 @@ if TYPE_CHECKING:
 
 
 _SAME = 1e-9
+_CERTAIN = 1e-6
 #: Hashed with the subject to set records apart: another split than the training's, which those records never saw.
 SALT = "clinical_assets recalibration"
 
@@ -200,8 +201,8 @@ def keep_rows(connection: duckdb.DuckDBPyConnection, rows: pl.DataFrame, digest:
         connection.unregister("_derived")
 
 
-def verify_map(rows: pl.DataFrame, description: BundleDescription, *, base: Bundle) -> bool:
-    """Whether the map in a derived bundle is what its training rows give again.
+def verify_map(rows: pl.DataFrame, description: BundleDescription, *, base: Bundle, subject: str) -> bool:
+    """Whether the map in a derived bundle, and how certain its risks are, is what its training rows give again.
 
     Constants may differ by a billionth: another machine adds in another order.
 
@@ -213,20 +214,37 @@ def verify_map(rows: pl.DataFrame, description: BundleDescription, *, base: Bund
         Content of its ``bundle.json``.
     base : Bundle
         The bundle that it was derived from.
+    subject : str
+        Column of `rows` with the person.
     """
     import polars as pl
 
     derived, stored = description.derived, description.recalibration
     if derived is None:
         return False
-    train = rows.filter(pl.col("part") == "train")
-    found = fit_map(train["outcome"].to_numpy(), train["risk"].to_numpy(), kind=derived.kind)
+    trained = rows["part"].to_numpy() == "train"
+    train = rows.filter(pl.Series(trained))
+    event, risk = train["outcome"].to_numpy(), train["risk"].to_numpy()
+    found = fit_map(event, risk, kind=derived.kind)
     composed = _composed(base.description.recalibration, *found)
     constants = [(found[0], derived.intercept), (found[1], derived.slope)]
     constants += zip(composed.intercepts, stored.intercepts, strict=True)
     constants += zip(composed.slopes, stored.slopes, strict=True)
     same = all(math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) for a, b in constants)
+    twins = find_twins(features_of(rows, base.feature_columns), rows[subject].rank("dense").to_numpy())
+    widened = _widened(base.description, derived, event, risk, groups=twins.groups[trained])
+    same &= _as_certain(widened, description.uncertainty)
     return same and composed.at_floor == stored.at_floor and derived.base == base.digest
+
+
+def _as_certain(one: StoredUncertainty | None, other: StoredUncertainty | None) -> bool:
+    """Whether two say the same of how certain risks are; factors as covariances, which sums in another order change."""
+    if one is None or other is None or one.factor is None or other.factor is None:
+        return one == other
+    first, second = (square_factor(each.factor) for each in (one, other) if each.factor is not None)
+    if first.shape != second.shape or one.level != other.level:
+        return False
+    return bool(np.allclose(first @ first.T, second @ second.T, rtol=_CERTAIN, atol=_CERTAIN))
 
 
 def _composed(stored: StoredRecalibration, intercept: float, slope: float) -> Recalibration:
