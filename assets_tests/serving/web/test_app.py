@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import html
 import json
 import re
 import shutil
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -150,13 +152,21 @@ def test_what_is_no_finite_number_is_refused(client: Client, number: str) -> Non
     assert [each["pointer"] for each in found["errors"]] == ["/records/0/marker_a"]
 
 
+def _put_in_the_way(folder: Path) -> None:
+    """A file where the folder was: whoever may do anything is stopped by this, too."""
+    folder.parent.mkdir(exist_ok=True)
+    while not folder.is_file():
+        shutil.rmtree(folder, ignore_errors=True)
+        # The server may just be making the folder again.
+        with contextlib.suppress(IsADirectoryError):
+            folder.write_text("in the way")
+
+
 def test_without_a_log_there_is_no_answer_and_with_it_there_is_one_again(client: Client, released: Releasable) -> None:
     folder = released.settings.predictions / COHORT
 
     async def calls(http: httpx.AsyncClient) -> list[httpx.Response]:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(exist_ok=True)
-        folder.write_text("in the way")  # whoever may do anything is stopped by this, too
+        _put_in_the_way(folder)
         first = await http.post(path_of("predict"), json={"records": [record()]})
         ready = await http.get("/ready")
         folder.unlink()
