@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from clinical_assets.cohorts.decisions import Modelling
+from assets_tests.worlds.descriptions import decisions
+from clinical_assets.cohorts.decisions import Decisions, Modelling
 from clinical_assets.cohorts.external.published import Published
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
@@ -95,8 +97,6 @@ def data() -> ModelInput:
     printed = formula(LOGISTIC).risk(X)
     y = (rng.random(600) < 2 * printed / (1 + printed)).astype(np.int64)
     X[rng.random(600) < 0.05, 2] = np.nan
-    import polars as pl
-
     return ModelInput(pl.DataFrame({"row": np.arange(600)}), X, y, np.arange(600), COLUMNS, ("alive", "dead"))
 
 
@@ -158,9 +158,6 @@ def test_a_formula_competes_on_the_same_folds_and_wins_a_tie(data: ModelInput) -
     assert {tuned.imbalance for tuned in estimates["printed"].tuned} == {"none"}
     assert {len(tuned.trials) for tuned in estimates["printed"].tuned} == {1}
     np.testing.assert_array_equal(estimates["printed"].raw, estimates["printed_recalibrated"].raw)
-    from assets_tests.worlds.descriptions import decisions
-    from clinical_assets.cohorts.decisions import Decisions
-
     costs = Decisions.model_validate(decisions()).costs
     same = dict.fromkeys(("logistic_ridge", "printed_recalibrated"), estimates["printed_recalibrated"].risk)
     assert select(same, data.y, criterion="brier", costs=costs).selected == "printed_recalibrated"

@@ -25,6 +25,7 @@ from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.serving.scoring.champion_scorer import ChampionScorer
 from clinical_assets.serving.scoring.labels import feature_labels
+from clinical_assets.serving.scoring.watch import Watch
 from clinical_assets.workspace import Workspace
 
 #: Seconds between two looks at the pointers, and between two verifications of a champion that did not change.
@@ -84,8 +85,7 @@ class ChampionKeeper:
         self._verify_s = verify_s
         self._states: dict[str, _State] = {}
         self._loading = threading.Lock()
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._watch = Watch(self.look, name="champions", every_s=LOOK_S)
 
     def cohorts(self) -> tuple[str, ...]:
         """Cohorts that have, or had, a champion here."""
@@ -123,19 +123,11 @@ class ChampionKeeper:
 
     def start(self) -> None:
         """Look now, and again until `stop`."""
-        self.look()
-        self._thread = threading.Thread(target=self._watch, name="champions", daemon=True)
-        self._thread.start()
+        self._watch.start()
 
     def stop(self) -> None:
         """End looking."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(LOOK_S):
-            self.look()
+        self._watch.stop()
 
     def _load(self, cohort: str, state: _State, stamp: tuple[int, int] | None) -> None:
         try:

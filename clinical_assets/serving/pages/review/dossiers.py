@@ -30,7 +30,7 @@ from clinical_assets.reporting.formats import fixed, minute
 from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.reporting.texts import percent
 from clinical_assets.reporting.views import Badge, GateView, TableView
-from clinical_assets.serving.pages.views import ExperimentLine, QueueRow
+from clinical_assets.serving.pages.review.views import ExperimentLine, QueueRow
 from clinical_assets.workspace import Workspace
 
 

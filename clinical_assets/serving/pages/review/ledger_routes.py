@@ -18,8 +18,8 @@ from clinical_assets.reporting.texts import speaking
 from clinical_assets.reporting.views import Badge
 from clinical_assets.serving.pages.entrance.visitors import Visitor, no_access
 from clinical_assets.serving.pages.patients.desk import desk_of
+from clinical_assets.serving.pages.review.views import LedgerRow, LedgerScreen
 from clinical_assets.serving.pages.screens import address_with, language_of, posted, shown
-from clinical_assets.serving.pages.views import LedgerRow, LedgerScreen
 
 router = APIRouter()
 _SHOWN, _LOOKED_AT = 25, 500

@@ -31,8 +31,8 @@ from clinical_assets.reporting.texts import speaking
 from clinical_assets.serving.pages.entrance.visitors import Visitor, no_access
 from clinical_assets.serving.pages.patients.desk import RecordedDesk, desk_of
 from clinical_assets.serving.pages.review.dossiers import OpenReview, experiment_of_now, open_review, queue_row
+from clinical_assets.serving.pages.review.views import GateScreen, QueueScreen, ReviewScreen
 from clinical_assets.serving.pages.screens import SentForm, language_of, posted, shown
-from clinical_assets.serving.pages.views import GateScreen, QueueScreen, ReviewScreen
 
 router = APIRouter()
 REVIEW = "/review/{cohort}"

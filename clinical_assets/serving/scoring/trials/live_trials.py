@@ -10,7 +10,6 @@ experiment must not cost an answer.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.place import has_records
 from clinical_assets.serving.scoring.champion_scorer import ChampionScorer
 from clinical_assets.serving.scoring.labels import feature_labels
+from clinical_assets.serving.scoring.watch import Watch
 from clinical_assets.workspace import Workspace
 
 #: Seconds between two looks at the records, and between two verifications of a challenger.
@@ -66,8 +66,7 @@ class TrialKeeper:
         self._problems: dict[str, str] = {}
         self._seen: tuple[int, tuple[str, ...]] | None = None
         self._verified = -1e9
-        self._stopping = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._watch = Watch(self.look, name="experiments", every_s=LOOK_S)
 
     def current(self, cohort: str) -> LiveTrial | None:
         """What goes on for a cohort."""
@@ -96,19 +95,11 @@ class TrialKeeper:
 
     def start(self) -> None:
         """Look now, and again until `stop`."""
-        self.look()
-        self._thread = threading.Thread(target=self._watch, name="experiments", daemon=True)
-        self._thread.start()
+        self._watch.start()
 
     def stop(self) -> None:
         """End looking."""
-        self._stopping.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._stopping.wait(LOOK_S):
-            self.look()
+        self._watch.stop()
 
     def _load(self, cohort: str) -> None:
         try:
