@@ -13,6 +13,7 @@ import yaml
 
 from assets_tests.worlds import descriptions
 from assets_tests.worlds.ward.trained import Trained, shared_ward
+from clinical_assets.cli import context
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import (
     ACTOR,
@@ -67,6 +68,13 @@ def usual_umask() -> Iterator[None]:
     before = os.umask(0o022)
     yield
     os.umask(before)
+
+
+@pytest.fixture(autouse=True)
+def own_installation() -> Iterator[None]:
+    """A command finds the installation of its test, also where a test calls a command's function by itself."""
+    yield
+    context.workspace.cache_clear()
 
 
 @pytest.fixture

@@ -80,7 +80,6 @@ def shell(team: SideBySide, capfd: pytest.CaptureFixture[str]) -> Iterator[Shell
     """The command line on the team's cohorts."""
     with team.environment() as patch:
         yield Shell(capfd, patch)
-    context.workspace.cache_clear()
 
 
 class TestCohorts:

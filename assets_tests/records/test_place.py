@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.foundation.settings import DATA, KEYS, Settings
 from clinical_assets.governance.verification_record import last_verification
@@ -151,7 +150,6 @@ def test_adopting_asks_for_a_reason_and_a_copy(lived_in: Settings, copy: Setting
 def test_doctor_and_adopt_tell_of_it(copy: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(DATA, str(copy.data))
     monkeypatch.setenv(KEYS, str(copy.keys))
-    context.workspace.cache_clear()
     found = {each["topic"]: each for each in json.loads(CliRunner().invoke(app, ["doctor", "--json"]).stdout)}
     assert found["installation"]["state"] == "warn"
     assert "is a copy of the installation" in found["installation"]["text"]

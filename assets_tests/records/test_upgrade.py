@@ -15,7 +15,6 @@ from alembic.migration import MigrationContext
 from sqlalchemy.pool import NullPool
 from typer.testing import CliRunner
 
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.foundation.settings import DATA, RECORDS_URI, Settings
 from clinical_assets.records import guards, schema
@@ -181,7 +180,6 @@ def test_the_command_names_the_copy_and_asks_for_a_dump_of_a_server(
 @pytest.fixture
 def call(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     monkeypatch.setenv(DATA, str(settings.data))
-    context.workspace.cache_clear()
     return lambda *words: CliRunner().invoke(app, list(words))
 
 

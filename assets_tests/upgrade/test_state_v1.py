@@ -16,7 +16,6 @@ from assets_tests.worlds.ward.released import administrator
 from assets_tests.worlds.year.description import COHORT, secret
 from assets_tests.worlds.year.patients import patients
 from assets_tests.worlds.year.world import World
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.cli.release.review import UNKEYED
 from clinical_assets.governance.errors import Refused
@@ -110,7 +109,6 @@ def test_old_signatures_are_shown_as_such_and_count_for_no_new_promotion(world: 
     report = {part.name: part for part in verify_all(world.settings).parts}
     assert [part.problems for part in report.values() if part.problems] == []
     assert UNKEYED in str(report["signatures"].note)
-    context.workspace.cache_clear()
     shown = CliRunner().invoke(app, ["review", COHORT], env={"COLUMNS": "250"})
     assert shown.exit_code == 0, shown.output
     assert shown.output.count(UNKEYED) == len(given)

@@ -31,8 +31,7 @@ def run(settings: Settings, capfd: pytest.CaptureFixture[str], monkeypatch: pyte
         said = capfd.readouterr()
         return int(code or 0), " ".join((said.out + said.err).split())
 
-    yield call
-    context.workspace.cache_clear()
+    return call
 
 
 def test_data_that_nobody_describes_can_be_looked_into_and_removed(settings: Settings, run: Run) -> None:

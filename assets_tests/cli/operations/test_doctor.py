@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from clinical_assets.cli import context, main
+from clinical_assets.cli import main
 from clinical_assets.foundation.settings import KEY_FILE, Settings
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.ledger import Ledger
@@ -18,7 +18,6 @@ from clinical_assets.records.ledger.ledger import Ledger
 def lived_in(settings: Settings) -> Settings:
     """An installation with a key and a ledger."""
     Ledger(RecordsDatabase(settings)).append("login", actor="ann")
-    context.workspace.cache_clear()
     return settings
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from assets_tests.worlds.ward.released import (
     secret,
 )
 from assets_tests.worlds.ward.trained import COHORT
-from clinical_assets.cli import context
 from clinical_assets.governance.signing.people import find_person
 from clinical_assets.governance.signing.person_keys import is_signed_by
 from clinical_assets.governance.verdicts.verdict import Verdict
@@ -70,10 +68,9 @@ def desk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Iterator[Desk]:
+) -> Desk:
     made = put_in_environment(first_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    yield Desk(made, Shell(capfd, monkeypatch))
-    context.workspace.cache_clear()
+    return Desk(made, Shell(capfd, monkeypatch))
 
 
 @pytest.fixture
@@ -82,10 +79,9 @@ def served(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Iterator[Desk]:
+) -> Desk:
     made = put_in_environment(second_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    yield Desk(made, Shell(capfd, monkeypatch))
-    context.workspace.cache_clear()
+    return Desk(made, Shell(capfd, monkeypatch))
 
 
 def test_people_are_added_listed_changed_and_deactivated_and_no_password_is_an_argument(desk: Desk) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from assets_tests.records.conftest import run_without_guards
-from clinical_assets.cli import context
 from clinical_assets.cli.release.audit import app
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.records.database import RecordsDatabase
@@ -18,14 +16,12 @@ from clinical_assets.records.ledger.ledger import Ledger
 
 
 @pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    context.workspace.cache_clear()
+def ledger(settings: Settings) -> Ledger:
     made = Ledger(RecordsDatabase(settings))
     for number in range(3):
         made.append("batch", actor="ann", cohort="small", facts={"number": number})
     made.append("review", actor="ben", reason="looks [right]")
-    yield made
-    context.workspace.cache_clear()
+    return made
 
 
 def test_the_newest_entries_come_first(ledger: Ledger) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from assets_tests.cli.release.test_approvals import Desk
 from assets_tests.cli.test_cli import Shell
 from assets_tests.worlds.ward.released import put_in_environment, second_release, secret
 from assets_tests.worlds.ward.trained import COHORT
-from clinical_assets.cli import context
 
 
 @pytest.fixture
@@ -21,11 +19,10 @@ def desk(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
-) -> Iterator[Desk]:
+) -> Desk:
     """Where somebody types; the first model serves, the second waits."""
     made = put_in_environment(second_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    yield Desk(made, Shell(capfd, monkeypatch))
-    context.workspace.cache_clear()
+    return Desk(made, Shell(capfd, monkeypatch))
 
 
 def test_a_trial_goes_from_a_draft_to_an_export_at_the_terminal(desk: Desk, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ import pytest
 from typer.testing import CliRunner
 
 from assets_tests.worlds.ward.trained import AUTHOR, COHORT, Trained
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.governance.verdicts.verdict import GATES, Outcome, Verdict
 from clinical_assets.governance.verdicts.verdict_store import store_verdicts
@@ -19,7 +18,6 @@ KEYS = ["gate", "criterion", "verdict", "value", "limit", "ci_low", "ci_high", "
 @pytest.fixture(autouse=True)
 def _fresh(trained: Trained) -> None:
     assert trained.settings.data.exists()
-    context.workspace.cache_clear()
 
 
 def _store(trained: Trained, outcome: Outcome, *, gates: tuple[str, ...] = GATES) -> None:

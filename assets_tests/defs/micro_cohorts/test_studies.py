@@ -47,7 +47,7 @@ def first(ward: Ward) -> dg.ExecuteInProcessResult:
 @pytest.fixture
 def shell(
     ward: Ward, first: dg.ExecuteInProcessResult, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Shell]:
+) -> Shell:
     """The command line on the ward."""
 
     def say(*arguments: str) -> str:
@@ -63,8 +63,7 @@ def shell(
         assert code in (0, None), said.err
         return said.out
 
-    yield say
-    context.workspace.cache_clear()
+    return say
 
 
 def test_a_study_repeated_from_its_mlflow_run_alone_has_the_same_digests(

@@ -299,21 +299,16 @@ def test_a_description_changed_after_the_training_is_said_to_be(candidate: Relea
 def test_the_command_prints_place_and_digest_and_checks_what_lies_there(
     candidate: ReleaseCandidate, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from clinical_assets.cli import context
     from clinical_assets.cli.release.dossier import dossier as command
 
-    context.workspace.cache_clear()
-    try:
-        command(COHORT, bundle=None, check=False, open_path=False, as_json=True)
-        written = json.loads(capsys.readouterr().out)
-        command(COHORT, bundle=None, check=False, open_path=True, as_json=False)
-        page = Path(capsys.readouterr().out.strip())
+    command(COHORT, bundle=None, check=False, open_path=False, as_json=True)
+    written = json.loads(capsys.readouterr().out)
+    command(COHORT, bundle=None, check=False, open_path=True, as_json=False)
+    page = Path(capsys.readouterr().out.strip())
+    command(COHORT, bundle=None, check=True, open_path=False, as_json=False)
+    assert "as it was written" in capsys.readouterr().out
+    page.write_text("changed")
+    with pytest.raises(DossierError):
         command(COHORT, bundle=None, check=True, open_path=False, as_json=False)
-        assert "as it was written" in capsys.readouterr().out
-        page.write_text("changed")
-        with pytest.raises(DossierError):
-            command(COHORT, bundle=None, check=True, open_path=False, as_json=False)
-    finally:
-        context.workspace.cache_clear()
     assert written["dossier"]["index"] == str(page)
     assert written["bundle"] == candidate.digest

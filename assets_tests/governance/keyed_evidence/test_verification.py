@@ -93,10 +93,8 @@ def test_what_a_run_makes_at_this_moment_is_no_finding_and_what_a_killed_one_lef
 def test_the_command_ends_with_one_line_per_kind_and_an_exit_code(second: Releasable, tmp_path: Path) -> None:
     from typer.testing import CliRunner
 
-    from clinical_assets.cli import context
     from clinical_assets.cli.main import app
 
-    context.workspace.cache_clear()
     heads = tmp_path / "heads.jsonl"
     assert CliRunner().invoke(app, ["audit", "witness", "--to", str(heads)]).exit_code == 0
     done = CliRunner().invoke(app, ["audit", "verify", "--all", "--witness", str(heads), "--json"])

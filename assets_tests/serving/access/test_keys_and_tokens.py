@@ -22,7 +22,6 @@ from typer.testing import CliRunner
 from assets_tests.serving.conftest import Client
 from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.trained import COHORT
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.records import schema
@@ -287,7 +286,6 @@ def test_a_key_that_the_issuer_rolled_over_is_found(reader: TokenReader, signer:
 
 
 def test_the_command_shows_a_key_once_and_lists_it_without(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    context.workspace.cache_clear()
     call = CliRunner()
     done = call.invoke(app, ["keys", "new", "ward 7", "--right", "predict", "--cohort", "heart_disease"])
     assert done.exit_code == 0, done.output

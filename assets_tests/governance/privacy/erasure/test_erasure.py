@@ -13,7 +13,6 @@ import pytest
 from typer.testing import CliRunner
 
 from assets_tests.worlds.team.erasable import BUNDLE, GONE, NEIGHBOUR, OTHER, Erasable, erasable
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.settings import CATALOGUE, Settings
@@ -225,13 +224,11 @@ def test_nothing_prints_the_identifier(
     plain: Erasable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(CATALOGUE, str(plain.deliveries))
-    context.workspace.cache_clear()
     caplog.set_level(logging.DEBUG)
     arguments = ["erase", "-", "--cohort", plain.name, "--reason", "request 12", "--yes"]
 
     answer = CliRunner().invoke(app, arguments, input=f"{GONE}\n")
 
-    context.workspace.cache_clear()
     assert answer.exit_code == 0, answer.output
     assert "raw.visits" in answer.output
     assert GONE not in answer.output + caplog.text
@@ -240,11 +237,9 @@ def test_nothing_prints_the_identifier(
 
 def test_without_consent_nothing_is_erased(plain: Erasable, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CATALOGUE, str(plain.deliveries))
-    context.workspace.cache_clear()
 
     answer = CliRunner().invoke(app, ["erase", GONE, "--cohort", plain.name, "--reason", "request 12"], input="n\n")
 
-    context.workspace.cache_clear()
     assert answer.exit_code == 1
     assert made_rows(plain) == 1
 
