@@ -156,18 +156,8 @@ class RecordsDatabase:
             )
         held.add(str(engine.url))
         try:
-            with refusals_of(self.url), self._turn(engine), engine.connect() as connection:
-                transaction = self._transaction(connection)
-                try:
-                    with connection.begin():
-                        self._wait_for_turn(connection)
-                        # Taken when it is our turn: times of the ledger follow the order of its entries.
-                        transaction.at = utc_now()
-                        yield connection
-                        for last in transaction.before_commit:
-                            last(connection)
-                finally:
-                    connection.info.pop(TRANSACTION, None)
+            with refusals_of(self.url), self._turn(engine), self._committed(engine) as (connection, transaction):
+                yield connection
         finally:
             held.discard(str(engine.url))
         for hook in transaction.after_commit:
@@ -316,19 +306,26 @@ class RecordsDatabase:
     @contextlib.contextmanager
     def _alone(self, engine: sa.Engine) -> Iterator[sa.Connection]:
         """A writing transaction before the database is ready for ``write``."""
+        with self._committed(engine) as (connection, transaction):
+            yield connection
+        for hook in transaction.after_commit:
+            hook()
+
+    @contextlib.contextmanager
+    def _committed(self, engine: sa.Engine) -> Iterator[tuple[sa.Connection, Transaction]]:
+        """A transaction that is committed at the end; its hooks for the time after are left to the caller."""
         with engine.connect() as connection:
             transaction = self._transaction(connection)
             try:
                 with connection.begin():
                     self._wait_for_turn(connection)
+                    # Taken when it is our turn: times of the ledger follow the order of its entries.
                     transaction.at = utc_now()
-                    yield connection
+                    yield connection, transaction
                     for last in transaction.before_commit:
                         last(connection)
             finally:
                 connection.info.pop(TRANSACTION, None)
-        for hook in transaction.after_commit:
-            hook()
 
 
 def _sqlite(url: sa.URL, patience_s: float) -> sa.Engine:

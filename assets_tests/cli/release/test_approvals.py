@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
-import sys
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
-import pytest
 
-from assets_tests.cli.test_cli import Said, Shell
+from assets_tests.cli.release.conftest import Desk
 from assets_tests.worlds.ward.released import (
     OPEN,
-    Releasable,
-    first_release,
-    put_in_environment,
-    second_release,
     secret,
 )
 from assets_tests.worlds.ward.trained import COHORT
@@ -31,57 +23,6 @@ from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.records.ledger.ledger import Ledger
 
 WRONG = "sha256:" + "0" * 64
-
-
-class Desk:
-    """A terminal at which somebody types commands and passwords."""
-
-    def __init__(self, made: Releasable, shell: Shell) -> None:
-        self.made, self.shell = made, shell
-
-    def __call__(self, *arguments: str, typed: str = "") -> Said:
-        self.shell.patch.setattr(sys, "stdin", io.StringIO(typed))
-        return self.shell(*arguments)
-
-    def json(self, *arguments: str, typed: str = "") -> Any:
-        said = self(*arguments, "--json", typed=typed)
-        assert said.code == 0, said.err
-        return said.json()
-
-    def refuses(self, *arguments: str, typed: str = "") -> str:
-        self.shell.patch.setattr(sys, "stdin", io.StringIO(typed))
-        return self.shell.refuses(*arguments)
-
-    def approve(self, login: str) -> list[str]:
-        return [
-            *("approve", COHORT, "--digest", self.made.dossier_digest, "--as", login),
-            *("--meaning", "I agree to the release.", "--password-stdin"),
-        ]
-
-    def actions(self) -> list[str]:
-        return [entry.action for entry in Ledger(self.made.records).entries()]
-
-
-@pytest.fixture
-def desk(
-    tmp_path_factory: pytest.TempPathFactory,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Desk:
-    made = put_in_environment(first_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    return Desk(made, Shell(capfd, monkeypatch))
-
-
-@pytest.fixture
-def served(
-    tmp_path_factory: pytest.TempPathFactory,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capfd: pytest.CaptureFixture[str],
-) -> Desk:
-    made = put_in_environment(second_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    return Desk(made, Shell(capfd, monkeypatch))
 
 
 def test_people_are_added_listed_changed_and_deactivated_and_no_password_is_an_argument(desk: Desk) -> None:
