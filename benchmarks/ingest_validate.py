@@ -27,7 +27,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-COHORT = "benchmark_cohort"
+import synthetic_cohort
+
 KINDS = ("number", "number", "number", "integer", "category", "number", "boolean", "number", "integer", "number")
 CATEGORIES = ("never", "former", "current")
 FAULTS = 1000
@@ -50,34 +51,20 @@ def description(columns: int, file: str) -> dict[str, Any]:
         "category": {"type": "string", "categories": list(CATEGORIES)},
         "boolean": {"type": "boolean", "role": "target"},
     }
-    table = {
-        "description": "Synthetic patients.",
-        "source": {"kind": "file", "path": file},
-        "key": ["patient_id"],
-        "columns": {n: {**described[kind], "description": kind} for n, kind in column_kinds(columns).items()},
-        "rules": [
-            {"name": "dates_in_order", "expression": "admitted_date <= discharged_date", "cure": "Correct the dates."}
-        ],
-    }
-    return {
-        "name": COHORT,
-        "title": "Synthetic records for timing",
-        "disease": {"name": "None", "icd10": ["Z00"]},
-        "intended_use": "Timing.",
-        "not_for": "Anything else.",
-        "owner": {"team": "Benchmarks"},
-        "data": {"kind": "synthetic", "source": "made here", "licence": "CC0", "limits": ["It is made up."]},
-        "prediction": {"moment": "Never."},
-        "subject": "patient_id",
-        "tables": {"subjects": table},
-        "features": "declared_columns",
-        "outcome": "target_class",
-        "target": {"description": "None.", "classes": ["no", "yes"]},
-        "decisions": {
-            "costs": {"false_positive": 1, "false_negative": 1, "rationale": "None."},
-            "tiers": [{"name": "Low", "lower": 0, "action": "-"}, {"name": "High", "lower": 0.5, "action": "-"}],
-        },
-    }
+    return synthetic_cohort.description(
+        {
+            "source": {"kind": "file", "path": file},
+            "key": ["patient_id"],
+            "columns": {n: {**described[kind], "description": kind} for n, kind in column_kinds(columns).items()},
+            "rules": [
+                {
+                    "name": "dates_in_order",
+                    "expression": "admitted_date <= discharged_date",
+                    "cure": "Correct the dates.",
+                }
+            ],
+        }
+    )
 
 
 def make_file(path: Path, *, rows: int, columns: int) -> None:
@@ -144,7 +131,7 @@ def run_ours(file: Path, folder: Path, memory: str, columns: int) -> dict[str, A
     ingest(spec, settings=settings, folder=file.parent)
     middle = time.perf_counter()
     peak_of_ingest = peak_mb()
-    table = validate_cohort(spec, Warehouse(COHORT, settings)).tables["subjects"]
+    table = validate_cohort(spec, Warehouse(synthetic_cohort.COHORT, settings)).tables["subjects"]
     return {
         "steps": {"ingest": middle - started, "validate": time.perf_counter() - middle},
         "refused": table.rows_refused,

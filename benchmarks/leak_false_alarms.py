@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import synthetic_cohort
 
 if TYPE_CHECKING:
     import polars as pl
@@ -56,34 +57,19 @@ def description(names: tuple[str, ...]) -> CohortSpec:
     for name in names:
         columns[name] = {"type": "number", "description": "Made up."} | ({"unit": "d"} if "days" in name else {})
     columns["event"] = {"type": "boolean", "role": "target", "description": "Made up."}
+    source = {"kind": "file", "path": "none.csv"}
     return CohortSpec.model_validate(
-        {
-            "name": "made_up",
-            "title": "Made-up records (synthetic)",
-            "disease": {"name": "None", "icd10": ["Z00"]},
-            "intended_use": "Measure a search for leaks.",
-            "not_for": "Patients.",
-            "owner": {"team": "Nobody"},
-            "data": {"kind": "synthetic", "source": "a generator", "licence": "CC0", "limits": ["Nobody was ill."]},
-            "prediction": {"moment": "At once."},
-            "subject": "person",
-            "tables": {
-                "subjects": {
-                    "description": "One row per person.",
-                    "source": {"kind": "file", "path": "none.csv"},
-                    "key": ["person"],
-                    "columns": columns,
-                }
+        synthetic_cohort.description(
+            {"source": source, "key": ["person"], "columns": columns},
+            modelling={
+                "candidates": list(CANDIDATES),
+                "search": {"trials": 1, "inner_folds": 2, "outer_folds": 3},
             },
-            "features": "declared_columns",
-            "outcome": "target_class",
-            "target": {"description": "An event.", "classes": ["no", "yes"]},
-            "modelling": {"candidates": list(CANDIDATES), "search": {"trials": 1, "inner_folds": 2, "outer_folds": 3}},
-            "decisions": {
+            decisions={
                 "costs": {"false_positive": 1, "false_negative": 4, "rationale": "None."},
                 "tiers": [{"name": "Low", "lower": 0, "action": "a"}, {"name": "High", "lower": 0.2, "action": "b"}],
             },
-        }
+        )
     )
 
 

@@ -21,6 +21,28 @@ def names_of(features: int) -> tuple[str, ...]:
     return tuple(f"f{i:02d}" for i in range(features))
 
 
+def description(table: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """A right description as plain values: one table named ``subjects``, and what a benchmark needs otherwise."""
+    (subject,) = table["key"]
+    return {
+        "name": COHORT,
+        "title": "Synthetic records for timing",
+        "disease": {"name": "None", "icd10": ["Z00"]},
+        "intended_use": "Timing.",
+        "not_for": "Anything else.",
+        "owner": {"team": "Benchmarks"},
+        "data": {"kind": "synthetic", "source": "made here", "licence": "CC0", "limits": ["It is made up."]},
+        "prediction": {"moment": "Never."},
+        "subject": subject,
+        "tables": {"subjects": {"description": "Synthetic patients.", **table}},
+        "features": "declared_columns",
+        "outcome": "target_class",
+        "target": {"description": "None.", "classes": ["no", "yes"]},
+        "decisions": {"costs": {"false_positive": 1, "false_negative": 1, "rationale": "None."}, "tiers": TIERS},
+        **parts,
+    }
+
+
 def describe(features: int) -> CohortSpec:
     """The cohort: an identifier, a protected attribute, numbers, an outcome."""
     from clinical_assets.cohorts.spec import CohortSpec
@@ -31,31 +53,8 @@ def describe(features: int) -> CohortSpec:
         "outcome": {"type": "boolean", "role": "target", "nullable": False, "description": "Outcome."},
     }
     columns |= {name: {"type": "number", "description": "A number."} for name in names_of(features)}
-    return CohortSpec.model_validate(
-        {
-            "name": COHORT,
-            "title": "Synthetic records for timing",
-            "disease": {"name": "None", "icd10": ["Z00"]},
-            "intended_use": "Timing.",
-            "not_for": "Anything else.",
-            "owner": {"team": "Benchmarks"},
-            "data": {"kind": "synthetic", "source": "made here", "licence": "CC0", "limits": ["It is made up."]},
-            "prediction": {"moment": "Never."},
-            "subject": "patient_id",
-            "tables": {
-                "subjects": {
-                    "description": "Synthetic patients.",
-                    "source": {"kind": "file", "path": "none.csv"},
-                    "key": ["patient_id"],
-                    "columns": columns,
-                }
-            },
-            "features": "declared_columns",
-            "outcome": "target_class",
-            "target": {"description": "None.", "classes": ["no", "yes"]},
-            "decisions": {"costs": {"false_positive": 1, "false_negative": 1, "rationale": "None."}, "tiers": TIERS},
-        }
-    )
+    source = {"kind": "file", "path": "none.csv"}
+    return CohortSpec.model_validate(description({"source": source, "key": ["patient_id"], "columns": columns}))
 
 
 def open_warehouse(folder: Path, memory: str) -> Warehouse:
