@@ -173,6 +173,7 @@ CORRUPTED = {
     ),
     ("validated_records", "values_are_plausible"): "UPDATE validated.subjects SET height_m = 2.2 WHERE _row = 1",
     ("features", "outcome_has_every_class"): "UPDATE model.outcomes SET outcome = 0 WHERE outcome = 1",
+    ("features", "features_are_truncation_invariant"): ("UPDATE model.features SET age_years = age_years + 1"),
     ("features", "sql_not_null"): "UPDATE validated.subjects SET patient_id = NULL WHERE _row = 1",
     ("features", "sql_unique"): "INSERT INTO validated.subjects FROM validated.subjects WHERE _row = 1",
     ("features", "sql_accepted_values"): (

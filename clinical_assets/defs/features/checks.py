@@ -29,6 +29,25 @@ def outcome_has_every_class(cohort: CohortHandle) -> dg.AssetCheckResult:
     return broken(wrong, classes=rows)
 
 
+@cohort_check(asset="features", blocking=True)
+def features_are_truncation_invariant(cohort: CohortHandle) -> dg.AssetCheckResult:
+    """No feature changes when everything that came after the prediction is deleted from the tables."""
+    from clinical_assets.warehouse.features.truncation import truncation_invariance
+
+    with cohort.warehouse.reader() as connection:
+        found = truncation_invariance(connection, cohort.spec, cohort.sql.compile(cohort.sql.feature_model))
+    wrong = [f"{name} changes in {units} of {found.units} units" for name, units in found.changed.items()]
+    if found.lost:
+        wrong.append(f"{found.lost} of {found.units} units yield no features")
+    return broken(
+        wrong,
+        units_compared=found.units,
+        rows_that_came_later=[{"table": name, "rows": rows} for name, rows in found.removed.items()],
+        tables_without_time=", ".join(found.undated) or None,
+        not_compared=None if found.units else "no index date: nothing in the tables is later than the prediction",
+    )
+
+
 def _sql_check(kind: "SqlTestKind") -> dg.AssetChecksDefinition:
     @cohort_check(
         asset="features",
