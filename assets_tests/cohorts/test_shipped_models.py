@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from assets_tests.worlds.tables.shipped import CATALOGUE
+from assets_tests.worlds.tables.shipped import CATALOGUE, representatives
 from assets_tests.worlds.ward.bundle_facts import made_up_facts
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.bundle import Bundle
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 # A cohort of files that everybody gets for themselves has no real records here.
 COHORTS = [
-    name for name in CATALOGUE.names() if not (CATALOGUE.spec(name).synthetic or CATALOGUE.spec(name).data.stand_in)
+    name for name in representatives() if not (CATALOGUE.spec(name).synthetic or CATALOGUE.spec(name).data.stand_in)
 ]
 
 

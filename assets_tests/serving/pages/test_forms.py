@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from assets_tests.worlds.tables.shipped import representatives
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
 from clinical_assets.cohorts.tables import Column
 from clinical_assets.reporting.pages import render_screen
@@ -17,7 +18,7 @@ from clinical_assets.serving.pages.views import FormScreen, Frame
 from clinical_assets.serving.requests.record_models import predict_model, request_spec
 
 CATALOGUE = Catalogue(folders=(SHIPPED,))
-NAMES = sorted(CATALOGUE.names())
+NAMES = representatives()
 
 
 def form_of(name: str) -> tuple[CohortForm, Any]:

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from assets_tests.worlds.tables.shipped import representatives
 from assets_tests.worlds.tables.sql_cohorts import (
     SHIPPED_SQL,
     VISIT_FEATURES,
@@ -115,7 +116,7 @@ def test_what_is_recorded_up_to_the_landmark_does_change_features(tmp_path: Path
     assert features(connection, project) == [("p0", 40, 2, 1, 0.5, 70.0, 80.0)]
 
 
-@pytest.mark.parametrize("name", Catalogue(folders=(SHIPPED,)).names())
+@pytest.mark.parametrize("name", representatives())
 def test_a_shipped_cohorts_features_run_on_one_record_in_memory(name: str) -> None:
     spec = Catalogue(folders=(SHIPPED,)).spec(name)
     project = SqlProject([SHIPPED_SQL], spec)

@@ -37,6 +37,14 @@ def own_settings(folder: Path) -> Settings:
 CATALOGUE = Catalogue.from_settings(own_settings(Path("nothing is written here")))
 
 
+def representatives() -> tuple[str, ...]:
+    """Shipped cohorts with a file of their own and the first member of each family, whose others differ by a line."""
+    families: dict[str, str] = {}
+    for name, entry in CATALOGUE.entries.items():
+        families.setdefault(entry.family or name, name)
+    return tuple(sorted(families.values()))
+
+
 def packaged(package: str, file: str) -> Path:
     """A file inside an installed package, found without importing it."""
     found = importlib.util.find_spec(package)
