@@ -31,7 +31,7 @@ class Search(Strict):
 class Modelling(Grown):
     """Which candidates compete, on what terms, and what is kept apart."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"published"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled"})
 
     # Any name by its form; which candidates there are is known further up (modelling.search.kinds).
     candidates: tuple[Name, ...] = Field(default=("logistic_ridge", "lightgbm", "xgboost"), min_length=1)
@@ -46,6 +46,11 @@ class Modelling(Grown):
     known_before: dict[str, str] = Field(
         default_factory=dict,
         description="Features that look like leaks although known when the prediction is made, each with the reason.",
+    )
+    pooled: tuple[Name, ...] = Field(
+        default=(),
+        description="Features that hold the number of a group (disease, hospital): a model reads the group's mean "
+        "outcome in its place, drawn to that of all the more, the fewer cases the group has.",
     )
     published: dict[Name, Published] = Field(
         default_factory=dict,

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from clinical_assets.cohorts.base import Grown, Strict
 
-FileFormat = Literal["csv", "parquet", "jsonl", "excel", "xport", "sas7bdat", "spss", "stata"]
+FileFormat = Literal["csv", "parquet", "jsonl", "excel", "xport", "sas7bdat", "spss", "stata", "phenopackets"]
 
 _STEP = r"[A-Za-z_][\w-]*(\[\d+\])?"
 REFERENCE_KEY = ".getReferenceKey()"
@@ -44,12 +44,19 @@ class ExcelSheet(Strict):
     header_row: int = Field(default=1, ge=1)
 
 
+class PhenopacketTable(Strict):
+    """Which table of a file of GA4GH Phenopackets: its people, or what was seen of them."""
+
+    table: Literal["cases", "signs"] = "cases"
+
+
 class _Readable(Grown):
-    LATER: ClassVar[frozenset[str]] = frozenset({"excel", "unnest"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"excel", "unnest", "phenopackets"})
 
     format: FileFormat | None = Field(default=None, description="Default: by the file's ending.")
     csv: CsvDialect = CsvDialect()
     excel: ExcelSheet = ExcelSheet()
+    phenopackets: PhenopacketTable = PhenopacketTable()
     unnest: dict[str, JsonPath] = Field(
         default_factory=dict,
         description="JSON Lines: columns made of values inside others, such as loinc: 'code.coding[0].code' or "

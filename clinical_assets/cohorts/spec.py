@@ -134,9 +134,12 @@ class CohortSpec(Grown):
             raise ValueError("a cohort with a synthetic table cannot be described as real data")
         if self.modelling.split_by is not None and self.modelling.split_by not in self.protected:
             raise ValueError(f"split_by {self.modelling.split_by!r} is not a protected column of the subject table")
+        if self.modelling.pooled and (self.weight is not None or self.modelling.published):
+            raise ValueError("modelling.pooled goes neither with a column of role weight nor with published formulas")
         if self.modelling.published and classes != 2:
             raise ValueError(f"modelling.published: a formula gives one risk, but the target has {classes} classes")
         self._weight_fits()
+        self._group_fits()
         return self
 
     def _weight_fits(self) -> None:
@@ -154,6 +157,16 @@ class CohortSpec(Grown):
                 f"modelling.imbalance offers {drawn[0]}, whose invented records have no case weight: "
                 "use none or class_weight"
             )
+
+    def _group_fits(self) -> None:
+        for name, table in self.tables.items():
+            found = table.with_role("group")
+            if found and name != self.subject_table:
+                raise ValueError(
+                    f"{name}.{found[0]} has role group, which only the subject table {self.subject_table!r} may"
+                )
+            if len(found) > 1:
+                raise ValueError(f"{', '.join(found)} have role group: one column says which records belong together")
 
     def _tables_fit_together(self) -> None:
         for name, table in self.tables.items():
@@ -224,6 +237,11 @@ class CohortSpec(Grown):
     def weight(self) -> str | None:
         """Column of the subject table with the case weight of a record, or None where all count alike."""
         return next(iter(self.subjects.with_role("weight")), None)
+
+    @property
+    def group(self) -> str | None:
+        """Column of the subject table whose equal values keep records together, or None."""
+        return next(iter(self.subjects.with_role("group")), None)
 
     @property
     def index_column(self) -> str | None:

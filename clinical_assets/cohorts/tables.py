@@ -18,10 +18,12 @@ from clinical_assets.cohorts.external.codes import ColumnCode
 from clinical_assets.cohorts.sources_spec import Source
 
 ColumnType = Literal["integer", "number", "string", "boolean", "date", "datetime"]
-Role = Literal["identifier", "feature", "target", "protected", "date", "note", "outcome", "weight", "ignored"]
+Role = Literal["identifier", "feature", "target", "protected", "date", "note", "outcome", "weight", "group", "ignored"]
 
 #: Name that case weights have beside features and outcome, whatever the column is called.
 CASE_WEIGHT = "case_weight"
+#: Name that a column of role group has there: rows with the same value stay together.
+KEPT_TOGETHER = "kept_together"
 _CENTURY = 100
 
 
@@ -53,8 +55,9 @@ class Column(Grown):
 
     ``role`` may name several: sex is often both ``feature`` and ``protected``. ``outcome`` marks a column that is
     only known after the prediction is made; feature SQL cannot see it. ``weight`` is the case weight of a record: for
-    how many people it stands. ``missing`` lists values that stand for
-    "not measured" in the source (0 for cholesterol, "N/A"); they become NULL and are counted.
+    how many people it stands. ``group`` marks a column (paper, family, practice) whose records resemble each
+    other: they are kept together in holdout and folds, and drawn together in intervals. ``missing`` lists values that
+    stand for "not measured" in the source (0 for cholesterol, "N/A"); they become NULL and are counted.
     """
 
     LATER: ClassVar[frozenset[str]] = frozenset({"earliest", "latest", "code"})
@@ -115,6 +118,8 @@ class Column(Grown):
             raise ValueError(f"a column with role {min(after)} cannot be a feature: it is known too late")
         if "weight" in self.role:
             self._is_a_weight()
+        if "group" in self.role and not set(self.role) <= {"group", "protected"}:
+            raise ValueError("a column with role group has no other role but protected: it keeps records together")
         return self
 
     def _is_a_weight(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 import duckdb
 
-from clinical_assets.cohorts.sources_spec import CsvDialect, ExcelSheet, FileFormat
+from clinical_assets.cohorts.sources_spec import CsvDialect, ExcelSheet, FileFormat, PhenopacketTable
 from clinical_assets.foundation.errors import SourceError
 from clinical_assets.sources.delimited.delimited import number_sql, read_delimited
 from clinical_assets.sources.delimited.encoded_text import pickle_refused
@@ -16,6 +16,7 @@ from clinical_assets.sources.reading import Reading
 from clinical_assets.sources.typed.columnar import read_parquet
 from clinical_assets.sources.typed.converted import read_statistical, read_workbooks
 from clinical_assets.sources.typed.json_lines import read_json_lines
+from clinical_assets.sources.typed.phenopackets import read_phenopackets
 
 __all__ = ["ENDINGS", "ending_of", "format_of", "number_sql", "read_files", "refuse_pickle_name"]
 
@@ -68,7 +69,8 @@ def format_of(name: str) -> FileFormat:
         return _FORMATS[suffixes[-1]]
     raise SourceError(
         f"{name}: its ending does not say what is in it.",
-        cure=f"Set `format: csv` in the source, or {', '.join(sorted({*_FORMATS.values()} - {'csv'}))}; export others.",
+        cure="Set `format: csv` in the source, or "
+        f"{', '.join(sorted({*_FORMATS.values(), 'phenopackets'} - {'csv'}))}; export others.",
     )
 
 
@@ -93,6 +95,7 @@ def read_files(
     folder: Path,
     excel: ExcelSheet | None = None,
     unnest: Mapping[str, str] | None = None,
+    phenopackets: PhenopacketTable | None = None,
 ) -> Reading:
     """Make files of one format and the same columns ready to be read.
 
@@ -121,5 +124,7 @@ def read_files(
             )
         case "excel":
             return read_workbooks(connection, found, sheet=excel or ExcelSheet(), folder=folder)
+        case "phenopackets":
+            return read_phenopackets(connection, found, chosen=phenopackets or PhenopacketTable(), folder=folder)
         case _:
             return read_statistical(connection, found, file_format=chosen, folder=folder)

@@ -223,6 +223,7 @@ def _read(
         folder=work,
         excel=source.excel,
         unnest=source.unnest,
+        phenopackets=source.phenopackets,
     )
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, KEPT_TOGETHER
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate, opponent_of
@@ -20,6 +20,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.table.resampled import drawn_units, ratio
+from clinical_assets.modelling.table.together import repeated_units
 from clinical_assets.modelling.trainings.reference import ReferenceMissing, case_weights, read_reference
 from clinical_assets.statistics.calibration import calibration
 from clinical_assets.statistics.decisions import net_benefit
@@ -136,7 +137,7 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
     risks = rows["risk"].to_numpy().astype(np.float64), rows["champion_risk"].to_numpy().astype(np.float64)
     weights = case_weights(rows, candidate.bundle.feature_columns)
     subject = spec.subject_of(spec.subject_table)
-    groups = _codes(rows[subject]) if rows[subject].n_unique() < rows.height else None
+    groups = repeated_units(rows, subject=subject)
     seed, n_resamples = spec.modelling.search.seed, _RESAMPLES if rows.height <= _MANY else _FEW_RESAMPLES
     evaluated = [
         evaluate(
@@ -215,15 +216,12 @@ def _common_rows(candidate: ReleaseCandidate, champion: Bundle) -> tuple[pl.Data
     # Both as served now: risks that an earlier version kept come from the fitted pipeline.
     served = rows.with_columns(pl.Series("risk", candidate.bundle.action_risk(rows)))
     weight = [CASE_WEIGHT] if case_weights(rows, candidate.bundle.feature_columns) is not None else []
-    wanted = dict.fromkeys((*key, subject, "outcome", *weight, "risk"))
+    together = [KEPT_TOGETHER] if spec.group is not None and KEPT_TOGETHER in served.columns else []
+    wanted = dict.fromkeys((*key, subject, "outcome", *weight, *together, "risk"))
     found = served.select(*wanted).join(scored, on=key, nulls_equal=True)
     if found.height < rows.height:
         notes.append(f"{rows.height - found.height} holdout rows left out: they are no longer in the validated tables.")
     return found.sort(key), held.height - found.height, notes
-
-
-def _codes(column: pl.Series) -> IntArray:
-    return np.unique(column.cast(str).to_numpy().astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 Make = Callable[[FloatArray], "WeightedStatistic"]

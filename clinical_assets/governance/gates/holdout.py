@@ -19,6 +19,7 @@ from clinical_assets.modelling.bundle.scorer import TOLERANCE
 from clinical_assets.modelling.evaluation.training_warnings import TWINS
 from clinical_assets.modelling.table import splits
 from clinical_assets.modelling.table.inputs import features_of
+from clinical_assets.modelling.table.together import repeated_units, units_of_rows
 from clinical_assets.modelling.table.twins import find_twins
 from clinical_assets.modelling.trainings import recalibrated
 from clinical_assets.modelling.trainings.reference import case_weights, read_reference
@@ -43,7 +44,7 @@ class Holdout:
     risk : array of shape (n,)
         Served risk of it.
     subjects : array of shape (n,) or None
-        Subject numbers where a subject has several rows.
+        Numbers of subjects, or of what is kept together, where one has several rows.
     weights : array of shape (n,) or None
         Case weights over their mean, where the training had any.
     """
@@ -81,14 +82,12 @@ def holdout_of(candidate: ReleaseCandidate) -> Holdout:
     rows = frame.filter(pl.col("part") == "holdout")
     action_from = candidate.bundle.description.action_from
     subject = candidate.spec.subject_of(candidate.spec.subject_table)
-    numbers = np.unique(rows[subject].cast(pl.String).to_numpy().astype(str), return_inverse=True)[1].reshape(-1)
-    repeated = rows[subject].n_unique() < rows.height
     return Holdout(
         frame=frame,
         rows=rows,
         y=(rows["outcome"].to_numpy() >= action_from).astype(np.int64),
         risk=rows["risk"].to_numpy().astype(np.float64),
-        subjects=numbers.astype(np.int64) if repeated else None,
+        subjects=repeated_units(rows, subject=subject),
         weights=case_weights(rows, candidate.bundle.feature_columns),
     )
 
@@ -178,10 +177,9 @@ def _locked(candidate: ReleaseCandidate, holdout: Holdout) -> Verdict:
     subject = candidate.spec.subject_of(candidate.spec.subject_table)
     # A recalibrated model's rows are later records, split by a hash of their own.
     derived = candidate.bundle.description.derived is not None
-    together = None
+    together = units = units_of_rows(holdout.frame, subject=subject)
     if any(warning.code == TWINS for warning in candidate.training.results.warnings):
-        subjects = holdout.frame[subject].rank("dense").to_numpy().astype(np.int64)
-        together = find_twins(features_of(holdout.frame, candidate.bundle.feature_columns), subjects).groups
+        together = find_twins(features_of(holdout.frame, candidate.bundle.feature_columns), units).groups
     split = splits.split_holdout(
         holdout.frame,
         subject=subject,

@@ -95,6 +95,15 @@ class StoredRecalibration(StoredDocument):
     at_floor: bool = False
 
 
+class StoredPooledFeature(StoredDocument):
+    """What stands for the groups of one feature; see ``table.pooling``."""
+
+    place: int
+    groups: tuple[float, ...]
+    means: tuple[float, ...]
+    otherwise: float
+
+
 class StoredPreparation(StoredDocument):
     """The fitted steps before the model; see ``table.preparation``."""
 
@@ -104,6 +113,7 @@ class StoredPreparation(StoredDocument):
     kept: tuple[int, ...]
     centre: tuple[float, ...]
     spread: tuple[float, ...]
+    pooled: tuple[StoredPooledFeature, ...] = ()
 
 
 class FeatureReference(StoredDocument):

@@ -48,6 +48,8 @@ _WITNESSED = 64
 # Every call is filled up to whole blocks: kernels take another way for one row and for the rest behind the last full
 # vector, and the same patient alone would get another last digit than among others.
 _BLOCK_ROWS = 16
+#: Number of a group that no group has; the typical row's.
+UNSEEN_GROUP = -1.0
 #: Of the intervals of risks.
 LEVEL = 0.95
 
@@ -227,6 +229,9 @@ def write_files(folder: Path, model: Fitted, *, X: FloatArray, statement: str, f
         typical = np.array(
             [np.median(column[~np.isnan(column)]) if (~np.isnan(column)).any() else 0.0 for column in X.T]
         )
+    # The middle one of numbers that name groups is a group like any other; what was never seen stands for all.
+    for pooled in preparation.pooled:
+        typical[pooled.place] = UNSEEN_GROUP
     BundleDescription(
         **{name: getattr(facts, name) for name in facts.model_fields_set},
         candidate=model.name,

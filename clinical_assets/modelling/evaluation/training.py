@@ -19,8 +19,9 @@ import numpy as np
 
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import KEPT_TOGETHER
 from clinical_assets.foundation.errors import InsufficientData
-from clinical_assets.foundation.types import FloatArray
+from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation, evaluate
 from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_rows
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
@@ -163,7 +164,7 @@ def train_cohort(
                 subgroups += left_out_rows(train, labels, model, spec)
     inside = compared[selection.selected].metrics.get("auroc")
     counted = _counts(train, action_from)
-    people, with_event = people_of(train.groups, train.y >= action_from)
+    people, with_event = people_of(_people(train, table.subject), train.y >= action_from)
     size = state_sample_size(
         n=people,
         events=with_event,
@@ -217,6 +218,11 @@ def _model_leaks(
         return nested((best,), rest, modelling=spec.modelling, fixed=fixed)[best].risk
 
     return find_model_leaks(train, spec, best, estimates[best].risk, score, found=found)
+
+
+def _people(train: ModelInput, subject: str) -> IntArray:
+    """Whose row it is: a group holds several people, twins are one under several names."""
+    return train.frame[subject].rank("dense").to_numpy() if KEPT_TOGETHER in train.frame.columns else train.groups
 
 
 class _Watch:

@@ -98,7 +98,8 @@ def find_leaks(
     """
     data = model_input(table, spec)
     if split is None:
-        split = split_holdout(data.frame, subject=table.subject, share=spec.modelling.holdout_share)
+        share = spec.modelling.holdout_share
+        split = split_holdout(data.frame, subject=table.subject, share=share, together=data.groups)
     train = data.rows(split.train)
     made_of = origins(train.feature_columns, spec, lineage)
     leaks = [

@@ -57,6 +57,8 @@ class CandidateType:
         A formula that stands: nothing is searched or weighed, and no column may be dropped before it.
     recalibrated : bool
         Whether its risks are mapped to the cohort's.
+    pooled : tuple of int
+        Places of the features that name a group and are replaced by the group's mean; the description says which.
     explanation : str
         Which exact method breaks a score down for two classes; ``paths`` samples and suits every model.
     libraries : tuple of str
@@ -77,6 +79,7 @@ class CandidateType:
     single: bool = False
     given: bool = False
     recalibrated: bool = True
+    pooled: tuple[int, ...] = ()
     explanation: ExplanationMethod = "paths"
     libraries: tuple[str, ...] = ()
 

@@ -3,6 +3,7 @@
 Every candidate is a scikit-learn pipeline of ready-made steps that takes a float array (n, p) with NaN for missing, so
 that the converters of ONNX know each step:
 
+- A feature that names a group is replaced by the group's mean outcome, first of all (`pooled`).
 - Medians stand for missing values, beside them a 0/1 flag for each column that had any (`flags_missing`); columns that
   never vary are dropped; the rest is standardised (`scaled`).
 - A candidate that reads missing values as they are (`reads_missing`) gets the rows untouched.
@@ -23,6 +24,7 @@ from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType, Parameters
 from clinical_assets.modelling.search.kinds import KINDS, kind_of
+from clinical_assets.modelling.table.pooling import POOL_STEP, pooling_step
 from clinical_assets.modelling.table.preparation import in_single_precision
 
 if TYPE_CHECKING:
@@ -88,7 +90,8 @@ def build(
         The name is not known.
     """
     kind = kind_of(candidate)
-    steps = _preparation(kind, sampled=imbalance in SAMPLERS)
+    steps = [(POOL_STEP, pooling_step(kind.pooled, seed))] if kind.pooled else []
+    steps += _preparation(kind, sampled=imbalance in SAMPLERS)
     if imbalance in SAMPLERS:
         from imblearn.pipeline import Pipeline as SamplingPipeline
 

@@ -70,7 +70,7 @@ class InnerFolds:
                 if rounded is not None:
                     X, X_test = rounded.transform(X), rounded.transform(X_test)
             elif steps.steps:
-                X, X_test = steps.fit_transform(X), steps.transform(X_test)
+                X, X_test = steps.fit_transform(X, y), steps.transform(X_test)
             self._prepared[place] = X, y, X_test
         return self._prepared[place]
 

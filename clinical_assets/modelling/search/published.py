@@ -1,4 +1,4 @@
-"""A published formula as a candidate: what it computes, and how it competes with models that are fitted.
+"""Candidates as a description has them: a published formula among them, and which features name groups.
 
 What belongs here: the numbers of a formula that a description writes (``cohorts.external.published``). Its graph is
 made in ``modelling.bundle.graph.onnx_formula``.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -103,7 +103,7 @@ def candidate_type(name: str, modelling: Modelling, columns: Sequence[str] | Non
     """
     published = modelling.published.get(formula_name(name))
     if name in KINDS or published is None:
-        return kind_of(name)
+        return replace(kind_of(name), pooled=_pooled(modelling, columns)) if modelling.pooled else kind_of(name)
     places = {column: place for place, column in enumerate(columns or ())}
     absent = [feature for feature in published.features if columns is not None and feature not in places]
     if absent:
@@ -125,6 +125,11 @@ def candidate_type(name: str, modelling: Modelling, columns: Sequence[str] | Non
         given=True,
         recalibrated=name.endswith(RECALIBRATED),
     )
+
+
+def _pooled(modelling: Modelling, columns: Sequence[str] | None) -> tuple[int, ...]:
+    """Places of the features that name groups, among those that are left."""
+    return tuple(place for place, column in enumerate(columns or ()) if column in modelling.pooled)
 
 
 def is_published(name: str) -> bool:

@@ -17,6 +17,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.table.together import units_of_rows
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +31,7 @@ class TrainingTable(Protocol):
 
     ``frame`` has the key columns, the subject column, the feature columns (numbers, null is missing), ``outcome``
     (0, 1, ...), ``case_weight`` where the description has a column of that role, and the protected attributes, each in
-    the column that ``protected_column`` names; ``digest`` names the content.
+    the column that ``protected_column`` names, ``kept_together`` where one has role group; ``digest`` names all.
     """
 
     @property
@@ -78,7 +79,7 @@ class ModelInput:
     y : array of shape (n,)
         Class numbers 0 .. k-1.
     groups : array of shape (n,)
-        Number of each row's subject; rows of one subject share it.
+        Number of each row's subject; rows of one subject share it, and of subjects that are kept together.
     feature_columns : tuple of str, length p
     classes : tuple of str, length k
     weights : array of shape (n,) or None
@@ -169,7 +170,7 @@ def model_input(table: TrainingTable, spec: CohortSpec) -> ModelInput:
         frame=frame,
         X=features_of(frame, table.feature_columns),
         y=_outcomes(frame, len(spec.target.classes)),
-        groups=frame[table.subject].rank("dense").to_numpy().astype(np.int64),
+        groups=units_of_rows(frame, subject=table.subject),
         feature_columns=tuple(table.feature_columns),
         classes=spec.target.classes,
         weights=_weights(frame, spec) if {CASE_WEIGHT} <= set(frame.columns) - set(table.feature_columns) else None,

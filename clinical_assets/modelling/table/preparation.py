@@ -6,13 +6,14 @@ scikit-learn here, so that scoring and explaining need neither scikit-learn nor 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray
+from clinical_assets.modelling.table.pooling import POOL_STEP, PooledFeature, with_pooled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,6 +46,8 @@ class Preparation:
         Which of the p (or 2p with flags) columns are kept; a kept column ``j`` comes from feature ``j % p``.
     centre, spread : arrays of shape (q,)
         Subtracted and divided by; 0 and 1 leave a column as it is.
+    pooled : tuple of PooledFeature
+        Features that name a group: first of all they become the group's mean.
     """
 
     n_features: int
@@ -53,6 +56,7 @@ class Preparation:
     kept: NDArray[np.int64]
     centre: FloatArray
     spread: FloatArray
+    pooled: tuple[PooledFeature, ...] = ()
 
     @property
     def sources(self) -> NDArray[np.int64]:
@@ -66,7 +70,7 @@ class Preparation:
 
     def apply(self, X: FloatArray) -> FloatArray:
         """The model's columns (n, q) of features (n, p)."""
-        values = X
+        values = X = with_pooled(X, self.pooled)
         if self.medians is not None or self.flagged:
             missing = np.isnan(X)
             values = X if self.medians is None else np.where(missing, self.medians, X)
@@ -87,6 +91,7 @@ class Preparation:
             "kept": self.kept.tolist(),
             "centre": self.centre.tolist(),
             "spread": self.spread.tolist(),
+            **({"pooled": [asdict(each) for each in self.pooled]} if self.pooled else {}),
         }
 
     @classmethod
@@ -100,6 +105,10 @@ class Preparation:
             kept=np.asarray(stored["kept"], dtype=np.int64),
             centre=np.asarray(stored["centre"], dtype=np.float64),
             spread=np.asarray(stored["spread"], dtype=np.float64),
+            pooled=tuple(
+                PooledFeature(each["place"], tuple(each["groups"]), tuple(each["means"]), each["otherwise"])
+                for each in stored.get("pooled", ())
+            ),
         )
 
     @classmethod
@@ -113,7 +122,7 @@ class Preparation:
         """
         steps = dict(pipeline.steps[:-1])
         # Trees' columns are rounded to single precision by the graph's own cast, and wherever a booster reads them.
-        unknown = sorted(set(steps) - {"impute", "vary", "scale", "single"})
+        unknown = sorted(set(steps) - {POOL_STEP, "impute", "vary", "scale", "single"})
         if unknown:
             raise ClinicalAssetsError(
                 f"the pipeline has a step {unknown[0]!r} that a bundle cannot hold.",
@@ -132,4 +141,5 @@ class Preparation:
             kept=kept.astype(np.int64),
             centre=np.zeros(kept.size) if scale is None else np.asarray(scale.mean_, dtype=np.float64),
             spread=np.ones(kept.size) if scale is None else np.asarray(scale.scale_, dtype=np.float64),
+            pooled=steps[POOL_STEP].features_ if POOL_STEP in steps else (),
         )

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.table.together import joined
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +97,7 @@ def find_twins(X: FloatArray, groups: IntArray) -> Twins:
     rows = np.zeros(n, dtype=bool)
     rows[pairs.ravel()] = True
     equal = pairs[(Z[pairs[:, 0]] == Z[pairs[:, 1]]).all(axis=1)]
-    return Twins(_joined(groups, pairs), rows, int(np.unique(equal).size))
+    return Twins(joined(groups, pairs), rows, int(np.unique(equal).size))
 
 
 def _values(column: FloatArray) -> FloatArray:
@@ -168,7 +169,7 @@ def _by_chance(Z: FloatArray, pairs: IntArray) -> float:
     each other one given a match in the column before it that foretells it best: columns that follow from one another
     are no more evidence than one of them.
     """
-    alone = _joined(np.arange(len(Z)), pairs)
+    alone = joined(np.arange(len(Z)), pairs)
     rows = Z[np.unique(alone, return_index=True)[1]]
     n = len(rows)
     least = max(1 / n, NEAR * _DENSITY)
@@ -189,13 +190,3 @@ def _by_chance(Z: FloatArray, pairs: IntArray) -> float:
 def _equal_pairs(codes: IntArray) -> float:
     counts = np.unique(codes, return_counts=True)[1]
     return float((counts * (counts - 1.0)).sum() / 2)
-
-
-def _joined(groups: IntArray, pairs: IntArray) -> IntArray:
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    names, numbers = np.unique(groups, return_inverse=True)
-    ends = numbers[pairs]
-    graph = coo_array((np.ones(len(ends), dtype=bool), (ends[:, 0], ends[:, 1])), shape=(names.size, names.size))
-    return np.asarray(connected_components(graph, directed=False)[1][numbers], dtype=np.int64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, KEPT_TOGETHER
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.table.protected import GROUP_PREFIX
@@ -67,8 +67,9 @@ def write_reference(
     )
     groups = [pl.col(table.protected_column(name)).alias(f"{GROUP_PREFIX}{name}") for name in table.protected]
     first = list(dict.fromkeys((*key, table.subject)))
-    weight = [name for name in (CASE_WEIGHT,) if name in table.frame.columns and name not in table.feature_columns]
-    rows = table.frame.select(*first, "outcome", *table.feature_columns, *weight, *groups).join(scored, on=key)
+    beside = (CASE_WEIGHT, KEPT_TOGETHER)
+    more = [name for name in beside if name in table.frame.columns and name not in table.feature_columns]
+    rows = table.frame.select(*first, "outcome", *table.feature_columns, *more, *groups).join(scored, on=key)
     rows = rows.select(*first, "part", "outcome", "risk", *rows.columns[len(first) + 1 : -2]).sort(key)
     relation = relation_of(digest)
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")

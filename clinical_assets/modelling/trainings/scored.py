@@ -16,6 +16,7 @@ from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.description.performance import band_order, calibration_by_age, rates_by_threshold
 from clinical_assets.modelling.description.training_results import Metrics, StoredEstimate
 from clinical_assets.modelling.evaluation.subgroups import UNKNOWN
+from clinical_assets.modelling.table.together import repeated_units
 from clinical_assets.modelling.trainings import plots
 from clinical_assets.modelling.trainings.reference import case_weights
 from clinical_assets.statistics.calibration.smooth_calibration import CalibrationPlot
@@ -63,12 +64,10 @@ class Scored:
         bands: pl.Series | None,
     ) -> Scored:
         """Of rows with the columns subject, ``outcome`` (class number), ``risk`` and, if used, ``case_weight``."""
-        subject = rows[spec.subject_of(spec.subject_table)]
-        numbers = subject.rank("dense").to_numpy().astype(np.int64)
         return cls(
             event=(rows["outcome"].to_numpy() >= spec.target.action_from).astype(np.int64),
             risk=rows["risk"].to_numpy(),
-            clusters=numbers if np.unique(numbers).size < numbers.size else None,
+            clusters=repeated_units(rows, subject=spec.subject_of(spec.subject_table)),
             labels=labels,
             bands=bands,
             weights=case_weights(rows, feature_columns),

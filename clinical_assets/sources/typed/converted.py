@@ -58,7 +58,7 @@ def read_workbooks(
     SourceError
         When a workbook cannot be opened, the sheet is not there or not said, or its header does not name columns.
     """
-    return _through_copies(connection, found, folder, lambda one: _sheet(one, sheet))
+    return through_copies(connection, found, folder, lambda one: _sheet(one, sheet))
 
 
 def read_statistical(
@@ -71,15 +71,16 @@ def read_statistical(
     SourceError
         When a file is damaged or of another format.
     """
-    return _through_copies(connection, found, folder, lambda one: _data_set(one, file_format))
+    return through_copies(connection, found, folder, lambda one: _data_set(one, file_format))
 
 
-def _through_copies(
+def through_copies(
     connection: duckdb.DuckDBPyConnection,
     found: Sequence[Found],
     folder: Path,
     read: Callable[[Found], pl.DataFrame],
 ) -> Reading:
+    """Make files ready to be read through Parquet copies in `folder` of the frames that `read` gives."""
     marks, copies = [], []
     for number, one in enumerate(found):
         marks.append(fingerprint(one))

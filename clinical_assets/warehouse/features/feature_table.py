@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, KEPT_TOGETHER
 from clinical_assets.foundation.errors import WarehouseError
 from clinical_assets.warehouse.snapshots import ingestion_log
 from clinical_assets.warehouse.snapshots.digests import column_families, table_digest
@@ -33,7 +33,7 @@ class FeatureTable:
     frame : polars.DataFrame
         Key columns, subject column, features (Float64, null is missing), ``outcome`` (Int64: 0, 1, ...),
         ``case_weight`` (Float64) where the description or the outcome has weights (their product where both have),
-        protected attributes (String, null is unknown).
+        ``kept_together`` (String) where a column has role group, protected attributes (String, null is unknown).
     key : tuple of str
         Columns that name a unit.
     subject : str
@@ -114,11 +114,15 @@ def _weights(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, features: 
     factors = [] if spec.weight is None else [f"CAST(s.{quoted(spec.weight)} AS DOUBLE)"]
     if CASE_WEIGHT in column_families(connection, "model.outcomes", exclude=spec.key):
         factors.append(f"o.{CASE_WEIGHT}")
-    if factors and CASE_WEIGHT in features:
-        raise WarehouseError(
-            f"model.features: a feature of cohort {spec.name!r} is called {CASE_WEIGHT}, as the case weights are.",
-            cure="Give the feature another name.",
-        )
+    for used, name, what in (
+        (bool(factors), CASE_WEIGHT, "case weights are"),
+        (spec.group is not None, KEPT_TOGETHER, "what keeps records together is"),
+    ):
+        if used and name in features:
+            raise WarehouseError(
+                f"model.features: a feature of cohort {spec.name!r} is called {name}, as the {what}.",
+                cure="Give the feature another name.",
+            )
     return factors
 
 
@@ -145,6 +149,8 @@ def _statement(spec: CohortSpec, features: tuple[str, ...], subjects: str, weigh
     columns.append("CAST(o.outcome AS BIGINT) AS outcome")
     if weights:
         columns.append(f"{' * '.join(weights)} AS {CASE_WEIGHT}")
+    if spec.group is not None:
+        columns.append(f"CAST(s.{quoted(spec.group)} AS VARCHAR) AS {KEPT_TOGETHER}")
     columns.extend(
         f"CAST(s.{quoted(name)} AS VARCHAR) AS {quoted(_group_column(name, taken=taken))}" for name in spec.protected
     )

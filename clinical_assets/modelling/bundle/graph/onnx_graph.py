@@ -18,6 +18,7 @@ import numpy as np
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle.graph.onnx_formula import formula_nodes
 from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
+from clinical_assets.modelling.table.pooling import PooledFeature
 from clinical_assets.modelling.table.preparation import Preparation
 
 if TYPE_CHECKING:
@@ -222,8 +223,10 @@ def _before(part: _Part, preparation: Preparation) -> str:
     from onnx import TensorProto
 
     here = FEATURES
+    for number, pooled in enumerate(preparation.pooled):
+        here = _pooled(part, here, pooled, width=preparation.n_features, name=f"pooled_{number}")
     if preparation.medians is not None or preparation.flagged:
-        part.node("IsNaN", [FEATURES], "is_missing")
+        part.node("IsNaN", [here], "is_missing")
     if preparation.medians is not None:
         here = part.node("Where", ["is_missing", part.constant("medians", preparation.medians), here], "filled")
     if preparation.flagged:
@@ -236,6 +239,26 @@ def _before(part: _Part, preparation: Preparation) -> str:
         here = part.node("Sub", [here, part.constant("centre", preparation.centre)], "centred")
         here = part.node("Div", [here, part.constant("spread", preparation.spread)], "scaled")
     return here
+
+
+def _pooled(part: _Part, here: str, feature: PooledFeature, *, width: int, name: str) -> str:
+    """Features in which the groups of one became their means: equal to one known group, or to none."""
+    from onnx import TensorProto
+
+    column = part.node("Gather", [here, part.constant(f"{name}_place", [feature.place], np.int64)], name, axis=1)
+    means = part.constant(f"{name}_otherwise", [[feature.otherwise]])
+    if feature.groups:
+        equal = part.node("Equal", [column, part.constant(f"{name}_groups", [feature.groups])], f"{name}_equal")
+        each = part.node("Cast", [equal], f"{name}_each", to=TensorProto.DOUBLE)
+        # All terms but one are 0, so the sum is exact in any order.
+        valued = part.node("Mul", [each, part.constant(f"{name}_means", [feature.means])], f"{name}_valued")
+        axis = part.constant(f"{name}_axis", [1], np.int64)
+        summed = part.node("ReduceSum", [valued, axis], f"{name}_summed", keepdims=1)
+        count = part.node("ReduceSum", [each, axis], f"{name}_count", keepdims=1)
+        known = part.node("Cast", [count], f"{name}_known", to=TensorProto.BOOL)
+        means = part.node("Where", [known, summed, means], f"{name}_filled")
+    mine = part.constant(f"{name}_mine", [np.arange(width) == feature.place], np.bool_)
+    return part.node("Where", [mine, means, here], f"{name}_features")
 
 
 def _after(part: _Part, here: str, recalibration: Recalibration, *, floor: float, n_classes: int) -> None:

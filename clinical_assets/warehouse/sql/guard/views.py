@@ -18,6 +18,7 @@ _HIDDEN_ROLES = {
     "target": "its role is target: it is only known after the prediction",
     "outcome": "its role is outcome: it is only known after the prediction",
     "weight": "its role is weight: it says how much a record counts, and new records have none",
+    "group": "its role is group: it says which records belong together, and a new one belongs to none that was seen",
     "ignored": "its role is ignored: the cohort's description keeps it out of features",
 }
 
