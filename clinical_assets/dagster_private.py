@@ -7,15 +7,20 @@ pin moves. Not in ``defs``, because Dagster's loader imports everything there, a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluation
 from dagster._core.definitions.repository_definition import SINGLETON_REPOSITORY_NAME
 from dagster._core.errors import DagsterAssetCheckFailedError
+from dagster._core.event_api import PartitionKeyFilter
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 from dagster._core.storage.local_compute_log_manager import LocalComputeLogManager
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
@@ -52,6 +57,43 @@ def listed_with_code_location() -> dict[str, str]:
     Dagster gives them to runs that its daemon starts; one that a process executes itself has no such origin.
     """
     return {REPOSITORY_LABEL_TAG: f"{SINGLETON_REPOSITORY_NAME}@{CODE_LOCATION}"}
+
+
+@dataclass(frozen=True)
+class CheckState:
+    """How a check last went for a partition.
+
+    Attributes
+    ----------
+    name : str
+        Its name.
+    looked_at : int or None
+        Storage number of the materialisation that it looked at; None when it did not come to its end.
+    blocks : bool
+        Whether it failed and stops what comes after it.
+    """
+
+    name: str
+    looked_at: int | None
+    blocks: bool
+
+
+def checks_of(instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], partition: str) -> tuple[CheckState, ...]:
+    """The last execution of each check for a partition, in the order of the keys; one that never was included."""
+    found = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+        list(keys), partition_filter=PartitionKeyFilter(key=partition)
+    )
+    return tuple(_check_state(key.name, found.get(key)) for key in keys)
+
+
+def _check_state(name: str, record: AssetCheckExecutionRecord | None) -> CheckState:
+    event = None if record is None or record.event is None else record.event.dagster_event
+    if event is None or not isinstance(event.event_specific_data, AssetCheckEvaluation):
+        return CheckState(name, None, False)
+    said = event.event_specific_data
+    target = said.target_materialization_data
+    stops = bool(said.blocking) and not said.passed and said.severity is dg.AssetCheckSeverity.ERROR
+    return CheckState(name, None if target is None else target.storage_id, stops)
 
 
 def _folder() -> str:

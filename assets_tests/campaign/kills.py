@@ -48,13 +48,13 @@ def environment(place: Installation) -> Iterator[None]:
 def kill_commands(count: Count, folder: Path, ends: Until) -> None:
     """`materialize` killed anywhere; tables stay whole, and the next command goes on."""
     place = Installation(folder)
-    seconds = complete(place, "materialize", SOUND)
+    seconds = complete(place, "materialize", SOUND, "--force")
     right = _tables(place)
     while True:
 
         def trial() -> str | None:
             wait, whole = count.random.uniform(0.0, seconds), count.random.random() < 0.5
-            with place.command("materialize", SOUND) as command:
+            with place.command("materialize", SOUND, "--force") as command:
                 time.sleep(wait)
                 victims = (
                     place.processes() if whole else {count.random.choice(sorted(place.processes() | {command.pid}))}

@@ -34,6 +34,10 @@ class CohortRun:
         Whether it was stopped by a signal to this process.
     begun : bool
         Whether there was a run at all; after a signal nothing new is begun.
+    unchanged : bool
+        Whether there was nothing to do, and therefore no run.
+    reasons : tuple of str
+        Why what was made had to be made, ``asset: what changed``; empty where everything was asked for.
     """
 
     cohort: str
@@ -45,6 +49,8 @@ class CohortRun:
     checks: tuple[CheckFailure, ...]
     canceled: bool = False
     begun: bool = True
+    unchanged: bool = False
+    reasons: tuple[str, ...] = ()
 
 
 RunProgress = Callable[[str, tuple[StepState, ...]], None]
@@ -62,6 +68,21 @@ def failed(cohort: str, run_id: str, seconds: float, error: str | None, *, cance
         failed_step=None,
         checks=(),
         canceled=canceled,
+    )
+
+
+def unchanged(cohort: str, seconds: float) -> CohortRun:
+    """No run: everything would come out as it is."""
+    return CohortRun(
+        cohort=cohort,
+        run_id="",
+        success=True,
+        seconds=seconds,
+        error=None,
+        failed_step=None,
+        checks=(),
+        begun=False,
+        unchanged=True,
     )
 
 

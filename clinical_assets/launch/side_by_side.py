@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -19,8 +20,10 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 if TYPE_CHECKING:
     import dagster as dg
 
+    from clinical_assets.launch.due import DueAssets
+
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.launch.cohort_run import CohortRun, RunEnded, RunProgress, StepState, failed, not_begun
+from clinical_assets.launch.cohort_run import CohortRun, RunEnded, RunProgress, StepState, failed, not_begun, unchanged
 from clinical_assets.launch.instance import open_instance
 from clinical_assets.launch.worker import STOPS_WITHIN_S, Worker, run_cohort
 
@@ -35,6 +38,7 @@ def materialize(
     progress: RunProgress,
     ended: RunEnded | None = None,
     assets: Sequence[str] = (),
+    stale_only: bool = False,
 ) -> list[CohortRun]:
     """Run ``job`` for every cohort, ``workers`` at a time, and say how each ended.
 
@@ -52,55 +56,47 @@ def materialize(
         Called with how a cohort's run ended, as soon as it has.
     assets : sequence of str
         Only these assets of the job; all of them when empty.
+    stale_only : bool
+        Make only what would not come out as it is (``due``): first what changed itself, in one run, then what hangs on
+        that, in a second one if something else came out. Of no use with ``assets``, which are made in any case.
 
     Returns
     -------
     list of CohortRun
-        In the order of ``cohorts``. One cohort's failure, or the death of its process, leaves the others alone.
+        In the order of ``cohorts``; of a cohort with two runs the second, with the seconds of both. One
+        cohort's failure, or the death of its process, leaves the others alone.
     """
+    from clinical_assets.defs.shared.aftermath import clean_up_after
+    from clinical_assets.run_liveness import end_died
+
     waiting: SimpleQueue[tuple[int, str]] = SimpleQueue()
     for place, cohort in enumerate(cohorts):
         waiting.put((place, cohort))
     results: dict[int, CohortRun] = {}
-
-    from clinical_assets.dagster_private import new_run_id
-    from clinical_assets.defs.shared.aftermath import clean_up_after
-    from clinical_assets.run_liveness import end_died
-
-    def serve(instance: dg.DagsterInstance, under_way: _UnderWay) -> None:
-        worker = Worker()
-        try:
-            while True:
-                try:
-                    place, cohort = waiting.get_nowait()
-                except Empty:
-                    return
-                run_id = new_run_id()
-                started = time.monotonic()
-                with under_way.one(run_id, worker):
-                    future = worker.pool.submit(run_cohort, cohort, job, run_id, tuple(assets))
-                    try:
-                        _watch(future, instance, cohort, run_id, progress)
-                        results[place] = future.result()
-                    except (BrokenProcessPool, SystemExit):
-                        results[place] = _died(
-                            instance, cohort, run_id, time.monotonic() - started, stopped=under_way.stopped
-                        )
-                        worker = Worker()
-                    except ClinicalAssetsError as error:
-                        results[place] = failed(cohort, run_id, time.monotonic() - started, str(error))
-                if ended is not None:
-                    ended(results[place])
-        finally:
-            worker.pool.shutdown(cancel_futures=True)
-
     side_by_side = max(1, min(workers, len(cohorts)))
     with open_instance() as instance:
         # What was killed under an earlier command would keep its cohort busy.
         clean_up_after(instance, Settings.from_environment(), end_died(instance))
         under_way = _UnderWay(instance)
+        due = None
+        if stale_only and not assets:
+            from clinical_assets.launch.due import DueAssets
+
+            due = DueAssets(instance, job)
+
+        def serve() -> None:
+            with closing(_Server(instance, under_way, job, tuple(assets), due, progress)) as server:
+                while True:
+                    try:
+                        place, cohort = waiting.get_nowait()
+                    except Empty:
+                        return
+                    results[place] = server.run(cohort)
+                    if ended is not None:
+                        ended(results[place])
+
         with ThreadPoolExecutor(side_by_side) as threads, _term_like_interrupt():
-            served = [threads.submit(serve, instance, under_way) for _ in range(side_by_side)]
+            served = [threads.submit(serve) for _ in range(side_by_side)]
             try:
                 for each in served:
                     each.result()
@@ -112,6 +108,69 @@ def materialize(
                 for each in served:
                     each.result()
     return [results.get(place) or not_begun(cohort) for place, cohort in enumerate(cohorts)]
+
+
+class _Server:
+    """Runs cohorts one after another in a worker of its own."""
+
+    def __init__(
+        self,
+        instance: dg.DagsterInstance,
+        under_way: _UnderWay,
+        job: str,
+        assets: tuple[str, ...],
+        due: DueAssets | None,
+        progress: RunProgress,
+    ) -> None:
+        self._instance, self._under_way = instance, under_way
+        self._job, self._assets, self._due, self._progress = job, assets, due, progress
+        # Started when there is something to do: a process costs seconds of imports.
+        self._worker: Worker | None = None
+
+    def close(self) -> None:
+        """End the worker."""
+        if self._worker is not None:
+            self._worker.pool.shutdown(cancel_futures=True)
+
+    def run(self, cohort: str) -> CohortRun:
+        """Make what is wanted of a cohort."""
+        if self._due is None:
+            return self._one_run(cohort, self._assets)
+        started = time.monotonic()
+        first = self._due.first(cohort)
+        if not first.assets:
+            return unchanged(cohort, time.monotonic() - started)
+        done = replace(self._one_run(cohort, first.assets), reasons=first.reasons)
+        if not done.success or self._under_way.stopped:
+            return done
+        then = self._due.then(cohort)
+        if not then.assets:
+            return done
+        rest = self._one_run(cohort, then.assets)
+        return replace(
+            rest,
+            seconds=done.seconds + rest.seconds,
+            checks=done.checks + rest.checks,
+            reasons=first.reasons + then.reasons,
+        )
+
+    def _one_run(self, cohort: str, assets: tuple[str, ...]) -> CohortRun:
+        from clinical_assets.dagster_private import new_run_id
+
+        worker = self._worker = self._worker or Worker()
+        run_id = new_run_id()
+        started = time.monotonic()
+        with self._under_way.one(run_id, worker):
+            future = worker.pool.submit(run_cohort, cohort, self._job, run_id, assets)
+            try:
+                _watch(future, self._instance, cohort, run_id, self._progress)
+                return future.result()
+            except (BrokenProcessPool, SystemExit):
+                self._worker = None
+                seconds = time.monotonic() - started
+                return _died(self._instance, cohort, run_id, seconds, stopped=self._under_way.stopped)
+            except ClinicalAssetsError as error:
+                return failed(cohort, run_id, time.monotonic() - started, str(error))
 
 
 class _UnderWay:

@@ -69,7 +69,7 @@ class Fingerprint:
             When it is gone or holds something else.
         """
         try:
-            state = _state(self.path)
+            state = file_state(self.path)
             recent = max(state[3:]) > self.taken_ns - _RECENT_NS
             if (state != self.state or recent) and file_sha256(self.path) != self.file.sha256:
                 raise _changed(self.file.name)
@@ -89,9 +89,9 @@ def fingerprint(found: Found) -> Fingerprint:
         When the file cannot be read, or changes while its digest is taken.
     """
     try:
-        before, taken = _state(found.path), time.time_ns()
+        before, taken = file_state(found.path), time.time_ns()
         digest = file_sha256(found.path)
-        after = _state(found.path)
+        after = file_state(found.path)
     except OSError as error:
         raise SourceError(
             f"{found.name} cannot be read: {error.strerror}.", cure="Make it a file that this account may read."
@@ -108,7 +108,8 @@ def _changed(name: str) -> SourceError:
     )
 
 
-def _state(path: Path) -> tuple[int, ...]:
+def file_state(path: Path) -> tuple[int, ...]:
+    """Numbers of a file that change when its content may have: device, inode, bytes, times of both changes in ns."""
     stat = path.stat()
     return (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
 

@@ -34,6 +34,7 @@ JOB_NAMES = (
 )
 #: Exit code after Ctrl-C or SIGTERM, as shells have it.
 STOPPED = 130
+_NEVER_MADE = ": not made yet"
 
 
 def _jobs(incomplete: str) -> list[str]:
@@ -51,12 +52,17 @@ def materialize(
         typer.Option(help=f"Job to run for each cohort: {', '.join(JOB_NAMES)}.", autocompletion=_jobs),
     ] = "ingest_cohort",
     select: Annotated[
-        list[str] | None, typer.Option(help="Only this asset of the job; may be given several times.")
+        list[str] | None,
+        typer.Option(help="Only this asset of the job, changed or not; may be given several times."),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Make everything, whether or not something changed.")] = False,
     workers: Annotated[int, typer.Option(min=1, help="Cohorts side by side.")] = min(2, os.cpu_count() or 1),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Materialise cohorts: each is an ordinary Dagster run, seen in the UI.
+
+    Made is what would not come out as it is: its code, its part of the description, its SQL, its files or what it is
+    made from changed, or a check of it failed. Unchanged cohorts get no run.
 
     One cohort's failure leaves the others alone; the exit code is 1 when any failed. Ctrl-C cancels the runs that go
     on, begins no other, and says which were done; the exit code is 130 then.
@@ -86,7 +92,9 @@ def materialize(
 
     view = _Live(names, quiet=as_json)
     with view:
-        runs = launch(names, job=job, workers=workers, progress=view.update, ended=view.ended, assets=assets)
+        runs = launch(
+            names, job=job, workers=workers, progress=view.update, ended=view.ended, assets=assets, stale_only=not force
+        )
     if as_json:
         show_json([asdict(run) for run in runs])
     else:
@@ -146,6 +154,12 @@ def _summary(runs: list[CohortRun]) -> None:
         ]
     )
     for run in runs:
+        # A cohort that was made as a whole needs no reasons.
+        if run.reasons and not all(reason.endswith(_NEVER_MADE) for reason in run.reasons):
+            out.print(f"{run.cohort} made anew: {_grouped(run.reasons)}", markup=False)
+    if runs and all(run.unchanged for run in runs):
+        out.print("[dim]Nothing has changed; --force makes everything all the same.[/dim]")
+    for run in runs:
         for check in run.checks:
             mark = "[yellow]warns[/yellow]" if check.severity == "WARN" else "[red]FAILS[/red]"
             said = f": {escape(check.description)}" if check.description else ""
@@ -156,7 +170,18 @@ def _summary(runs: list[CohortRun]) -> None:
             err.print(run.error, markup=False)
 
 
+def _grouped(reasons: Iterable[str]) -> str:
+    """``files: raw_records; sql: features, cohort_overview``: each reason once, with the assets that it is of."""
+    found: dict[str, list[str]] = {}
+    for reason in reasons:
+        asset, _, why = reason.partition(": ")
+        found.setdefault(why, []).append(asset)
+    return "; ".join(f"{why}: {', '.join(assets)}" for why, assets in found.items())
+
+
 def _state(run: CohortRun) -> str:
+    if run.unchanged:
+        return "unchanged"
     if run.success:
         return "done"
     if run.canceled:

@@ -10,6 +10,7 @@ import dagster as dg
 
 from clinical_assets.defs.shared import asset_metadata, freshness, ledger_events
 from clinical_assets.defs.shared.cohort_asset import AssetPart, AssetResult, cohort_asset
+from clinical_assets.defs.shared.made_from import MadeFrom, has_warehouse, record_parts, source_parts
 from clinical_assets.workspace import CohortHandle
 
 GROUP = "cohorts"
@@ -23,6 +24,7 @@ OWNER = "team:data-platform"
     tags={"layer": "raw"},
     exclusive=True,
     freshness=freshness.SOURCE,
+    made_from=MadeFrom(source_parts, has_warehouse, also=("incoming_records",)),
 )
 def raw_records(context: dg.AssetExecutionContext, cohort: CohortHandle) -> AssetResult:
     """Records of the cohort exactly as the source gave them: one row per record of each source table.
@@ -79,6 +81,7 @@ def raw_records(context: dg.AssetExecutionContext, cohort: CohortHandle) -> Asse
     group=GROUP,
     owner=OWNER,
     exclusive=True,
+    made_from=MadeFrom(record_parts, has_warehouse),
     parts=[
         AssetPart(
             "validated_records",

@@ -7,6 +7,7 @@ import dagster as dg
 
 from clinical_assets.defs.shared import asset_metadata
 from clinical_assets.defs.shared.cohort_asset import AssetResult, cohort_asset
+from clinical_assets.defs.shared.made_from import MadeFrom, feature_parts, has_warehouse, overview_parts
 from clinical_assets.workspace import CohortHandle
 
 GROUP = "features"
@@ -20,6 +21,7 @@ OWNER = "team:data-platform"
     kinds={"duckdb", "sql"},
     tags={"layer": "model"},
     exclusive=True,
+    made_from=MadeFrom(feature_parts, has_warehouse),
 )
 def features(_: dg.AssetExecutionContext, cohort: CohortHandle) -> AssetResult:
     """Numbers that a model may read, and the outcome it learns: one row per prediction unit.
@@ -80,6 +82,7 @@ def features(_: dg.AssetExecutionContext, cohort: CohortHandle) -> AssetResult:
     kinds={"duckdb", "sql"},
     tags={"layer": "marts"},
     exclusive=True,
+    made_from=MadeFrom(overview_parts, has_warehouse),
 )
 def cohort_overview(_: dg.AssetExecutionContext, cohort: CohortHandle) -> AssetResult:
     """The cohort in one row: size, events, missingness, refusals, freshness. The platform page is made of these."""

@@ -13,6 +13,7 @@ import dagster as dg
 
 from clinical_assets.defs.shared import ledger_events
 from clinical_assets.defs.shared.cohort_asset import AssetPart, AssetResult, cohort_asset
+from clinical_assets.defs.shared.made_from import MadeFrom, card_parts, has_training, model_parts
 from clinical_assets.defs.shared.run_tags import CAUSE_TAG
 from clinical_assets.workspace import CohortHandle
 
@@ -33,6 +34,7 @@ OWNER = "team:clinical-data-science"
     owner=OWNER,
     exclusive=True,
     tracked=True,
+    made_from=MadeFrom(model_parts, has_training),
     parts=[
         AssetPart(
             "candidate_models",
@@ -100,7 +102,14 @@ def risk_modelling(
     }
 
 
-@cohort_asset(group=GROUP, owner=OWNER, deps=["decision_threshold"], kinds={"markdown"}, tracked=True)
+@cohort_asset(
+    group=GROUP,
+    owner=OWNER,
+    deps=["decision_threshold"],
+    kinds={"markdown"},
+    tracked=True,
+    made_from=MadeFrom(card_parts, has_training),
+)
 def model_card(_: dg.AssetExecutionContext, cohort: CohortHandle, tracked: "TrackedRun") -> AssetResult:
     """What a reviewer must know about the newest model: one card, as Markdown and JSON, with its pictures."""
     from clinical_assets.modelling.trainings import trainings

@@ -27,7 +27,7 @@ def incoming_records(context: dg.AssetExecutionContext, cohort: CohortHandle) ->
     cannot be used lies in the inbox under `refused/` with a report beside it. The same file twice changes nothing.
     """
     from clinical_assets.warehouse.intake.inbox_intake import take_in
-    from clinical_assets.warehouse.outcomes.matured_outcomes import mature
+    from clinical_assets.warehouse.outcomes.matured_outcomes import mature, matured_digest
 
     try:
         done = take_in(cohort.spec, settings=cohort.settings, progress=context.log.info)
@@ -58,7 +58,9 @@ def incoming_records(context: dg.AssetExecutionContext, cohort: CohortHandle) ->
     refused = [{"file": name, "reason": reason} for name, reason in done.refused]
     stuck = [{"file": name, "reason": reason} for name, reason in done.stuck]
     return AssetResult(
-        metadata={
+        # Of what is known of received records: they join the cohort's source at the next ingestion.
+        matured_digest(cohort.warehouse) if cohort.warehouse.exists() else None,
+        {
             "dagster/row_count": sum(each.rows for each in done.batches if each.status == "accepted"),
             "batches": batches,
             "outcome files": outcomes,
@@ -67,7 +69,7 @@ def incoming_records(context: dg.AssetExecutionContext, cohort: CohortHandle) ->
             "files that could not be moved": stuck,
             "received units with a known outcome": known,
             "files left for the next run": done.left,
-        }
+        },
     )
 
 

@@ -25,6 +25,7 @@ import dagster as dg
 from clinical_assets.defs import partitions
 from clinical_assets.defs.resources import Platform, as_dagster_failure
 from clinical_assets.defs.shared.asset_metadata import identity, shown
+from clinical_assets.defs.shared.made_from import MADE_FROM, Ingredients, MadeFrom, made_from_tags
 from clinical_assets.defs.shared.mlflow_tracking import MlflowTracking
 from clinical_assets.foundation.code_digest import code_digest
 from clinical_assets.workspace import CohortHandle
@@ -96,6 +97,7 @@ class Partitioned(Generic[Opened]):
         freshness: dg.FreshnessPolicy | None = None,
         automation: dg.AutomationCondition[dg.AssetKey] | None = None,
         runs: Sequence[str] = (),
+        made_from: MadeFrom | None = None,
     ) -> Callable[[Computation], dg.AssetsDefinition]:
         """Make assets of a function of the run's context and the opened cohort.
 
@@ -119,6 +121,8 @@ class Partitioned(Generic[Opened]):
             Freshness policy and automation condition of a single asset.
         runs : sequence of str
             Modules that it loads by name, whose code counts for the version too.
+        made_from : MadeFrom, optional
+            What it reads besides other assets; without it, it is never known to be unchanged.
         """
 
         def make(compute: Computation) -> dg.AssetsDefinition:
@@ -140,6 +144,12 @@ class Partitioned(Generic[Opened]):
                 )
                 for part in parts or [single]
             ]
+            made_here = {part.name for part in parts or [single]}
+            read = sorted({dep for part in parts or [single] for dep in part.deps} - made_here)
+            if made_from is not None:
+                read = sorted({*read, *made_from.also})
+                for name in made_here:
+                    MADE_FROM[name] = Ingredients(made_from, tuple(read), self.opened)
             declared = dg.multi_asset(
                 name=compute.__name__,
                 description=inspect.getdoc(compute),
@@ -158,6 +168,8 @@ class Partitioned(Generic[Opened]):
                     if exclusive:
                         held.enter_context(cohort.warehouse.exclusive())
                     more = [] if mlflow is None else [held.enter_context(mlflow.run(context, cohort))]
+                    # Before it is made: what changes meanwhile makes it stale.
+                    tags = {} if made_from is None else made_from_tags(made_from, read, context, cohort)
                     made = compute(context, cohort, *more)
                     said = identity(cohort.spec)
                 results = {specs[0].key.to_user_string(): made} if isinstance(made, AssetResult) else made
@@ -168,6 +180,7 @@ class Partitioned(Generic[Opened]):
                         yield dg.MaterializeResult(
                             asset_key=name,
                             data_version=None if result.version is None else dg.DataVersion(result.version),
+                            tags=tags,
                             metadata=shown(
                                 {
                                     **result.metadata,

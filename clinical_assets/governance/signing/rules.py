@@ -117,7 +117,8 @@ def refuse_author(candidate: ReleaseCandidate, login: str) -> None:
         raise Refused(
             "author_unknown",
             f"The audit ledger has no training that made bundle {candidate.digest}, so its author is unknown.",
-            cure=f"Train {candidate.cohort} again: clinical-assets materialize {candidate.cohort} --job train_cohort",
+            cure=f"Train {candidate.cohort} again: "
+            f"clinical-assets materialize {candidate.cohort} --job train_cohort --force",
         )
     if is_author(candidate.records, login, accounts):
         raise Refused(

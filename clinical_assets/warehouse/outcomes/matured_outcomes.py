@@ -31,6 +31,7 @@ from clinical_assets.warehouse.outcomes.received_tables import (
     has_table,
     prepare_outcomes,
 )
+from clinical_assets.warehouse.snapshots.digests import table_digest
 from clinical_assets.warehouse.sql.guard.confined import write_result
 from clinical_assets.warehouse.sql.project import SqlProject
 from clinical_assets.warehouse.sql.schema import DUCKDB_TYPES, ROW_NUMBER, create_validated_tables
@@ -73,6 +74,12 @@ def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
         connection.execute(f"DROP TABLE IF EXISTS {OUTCOMES}")
         append(connection, OUTCOMES, rows)
         return int(rows.num_rows)
+
+
+def matured_digest(warehouse: Warehouse) -> str:
+    """Digest of ``monitoring.outcomes`` as it stands."""
+    with warehouse.reader() as connection:
+        return table_digest(connection, OUTCOMES)
 
 
 def _name_subjects(spec: CohortSpec, connection: duckdb.DuckDBPyConnection) -> None:
