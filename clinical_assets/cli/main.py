@@ -89,6 +89,10 @@ COMMANDS = {
         f"{_CLI}.release.experiments:app",
         "Trials of a challenger against the champion: new, start, status, stop, export.",
     ),
+    "pccp": CommandEntry(
+        f"{_CLI}.release.pccp:app",
+        "The change control plan over its life: status, diff, evidence in one ZIP that checks itself.",
+    ),
     "champion": CommandEntry(
         f"{_CLI}.release.approvals:champion",
         "What serves the cohort; a change whose process was killed is finished or undone first.",

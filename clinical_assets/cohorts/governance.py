@@ -5,11 +5,11 @@ What belongs here: the cohort owner's policy, as written in the description. Wha
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from clinical_assets.cohorts.base import Name, Strict
+from clinical_assets.cohorts.base import Grown, Name, Strict
 
 ChangeKind = Literal["intercept", "intercept_and_slope", "refit", "threshold", "features", "candidates"]
 
@@ -75,15 +75,33 @@ class PermittedChange(Strict):
     )
 
 
-class ChangeControlPlan(Strict):
+class ChangeControlPlan(Grown):
     """Predetermined change control plan: which kinds of change are pre-authorised, with which criteria.
 
     The idea is that of the FDA guidance on predetermined change control plans for machine-learning device functions:
     what is not in the plan is a new release.
     """
 
+    LATER: ClassVar[frozenset[str]] = frozenset({"error_rate", "planned_updates", "holdout_looks"})
+
     reference: str | None = Field(default=None, description="Document and version in the quality system.")
     permitted: tuple[PermittedChange, ...] = ()
+    error_rate: float = Field(
+        default=0.05,
+        gt=0,
+        le=0.2,
+        description="Chance, over all updates together, that one is taken for no worse than the authorised version "
+        "although it is.",
+    )
+    planned_updates: int = Field(
+        default=10,
+        ge=1,
+        le=100,
+        description="Updates among which the error rate is shared; one that passes costs nothing.",
+    )
+    holdout_looks: int = Field(
+        default=20, ge=1, description="Models that may be judged on the same holdout rows before new ones are needed."
+    )
 
     @model_validator(mode="after")
     def _kinds_once(self) -> Self:

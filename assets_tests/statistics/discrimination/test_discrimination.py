@@ -166,3 +166,15 @@ def test_the_order_of_records_does_not_matter(sample: Sample, seed: int) -> None
     assert auroc(y[order], p[order]).value == pytest.approx(auroc(y, p).value)
     weights = np.random.default_rng(seed).integers(0, 3, (2, y.size)).astype(float) + 1
     np.testing.assert_allclose(auroc_statistic(y[order], p[order])(weights[:, order]), auroc_statistic(y, p)(weights))
+
+
+def test_students_interval_is_wider_where_the_rarer_outcome_is_rare_and_the_same_where_it_is_not() -> None:
+    rng = np.random.default_rng(4)
+    for events, wider in ((5, 4.604 / 2.576), (400, 2.588 / 2.576)):
+        y = np.repeat([1, 0], [events, 800])
+        first, second = y + rng.normal(size=y.size), y + rng.normal(size=y.size)
+        normal = compare_auroc(y, first, second, level=0.99)
+        student = compare_auroc(y, first, second, level=0.99, reference="t")
+        half = [each.difference.ci_high - each.difference.value for each in (student, normal)]
+        assert half[0] / half[1] == pytest.approx(wider, rel=1e-3)
+        assert student.p_value >= normal.p_value

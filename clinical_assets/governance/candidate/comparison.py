@@ -6,9 +6,9 @@ non-inferiority, which is the performance gate's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -121,7 +121,63 @@ def compare_with_champion(candidate: ReleaseCandidate) -> Comparison:
         return Comparison(digest, "insufficient", error.message)
 
 
-def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
+def differences_from(
+    candidate: ReleaseCandidate, digest: str, *, level: float, measures: Collection[str] = ("auroc", "net_benefit")
+) -> Comparison:
+    """Candidate minus another model on the same rows, with intervals of any level; nothing about either alone.
+
+    Parameters
+    ----------
+    candidate : ReleaseCandidate
+        Whose holdout it is.
+    digest : str
+        Of the other model's bundle, which served or serves.
+    level : float in (0, 1)
+        Of the two-sided intervals. Where they rest on resamples they are normal, with the resamples' spread: so few
+        resamples have no percentiles that far out.
+    measures : collection of str
+        Of `MEASURES`.
+
+    Raises
+    ------
+    ChampionError, BundleError
+        The other model's bundle is not there or was changed.
+    """
+    try:
+        paired = _paired(candidate, digest)
+    except (ComparisonError, InsufficientData) as error:
+        return Comparison(digest, "insufficient", error.message)
+    threshold = candidate.spec.decisions.costs.threshold
+    statistics = _statistics(paired.y, threshold=threshold, costs=candidate.spec.decisions.costs)
+    pairs = []
+    for name in measures:
+        difference, reason = None, None
+        try:
+            difference = _difference(name, statistics[name], paired, level=level)
+        except InsufficientData as error:
+            reason = error.message
+        pairs.append(MeasurePair(name, MEASURES[name], None, None, difference, reason))
+    return replace(_described(digest, paired, threshold), measures=tuple(pairs))
+
+
+@dataclass(frozen=True)
+class _Paired:
+    """Rows that both models score: outcomes, both risks, units of resampling, weights, and what to know of them."""
+
+    y: IntArray
+    risks: tuple[FloatArray, FloatArray]
+    groups: IntArray | None
+    weights: FloatArray | None
+    left_out: int
+    notes: tuple[str, ...]
+    seed: int
+
+    @property
+    def n_resamples(self) -> int:
+        return _RESAMPLES if self.y.size <= _MANY else _FEW_RESAMPLES
+
+
+def _paired(candidate: ReleaseCandidate, digest: str) -> _Paired:
     champion = champion_pointer.bundle_of(candidate.settings, digest)
     spec, ours = candidate.spec, candidate.bundle.description
     for name in ("classes", "action_from"):
@@ -133,24 +189,33 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
     rows, left_out, notes = _common_rows(candidate, champion)
     if rows.is_empty():
         raise ComparisonError("No holdout row is left that the champion can score and did not learn from.")
-    y = (rows["outcome"].to_numpy() >= ours.action_from).astype(np.int64)
-    risks = rows["risk"].to_numpy().astype(np.float64), rows["champion_risk"].to_numpy().astype(np.float64)
-    weights = case_weights(rows, candidate.bundle.feature_columns)
     subject = spec.subject_of(spec.subject_table)
-    groups = repeated_units(rows, subject=subject)
-    seed, n_resamples = spec.modelling.search.seed, _RESAMPLES if rows.height <= _MANY else _FEW_RESAMPLES
+    return _Paired(
+        y=(rows["outcome"].to_numpy() >= ours.action_from).astype(np.int64),
+        risks=(rows["risk"].to_numpy().astype(np.float64), rows["champion_risk"].to_numpy().astype(np.float64)),
+        groups=repeated_units(rows, subject=subject),
+        weights=case_weights(rows, candidate.bundle.feature_columns),
+        left_out=left_out,
+        notes=tuple(notes),
+        seed=spec.modelling.search.seed,
+    )
+
+
+def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
+    spec, paired = candidate.spec, _paired(candidate, digest)
+    y = paired.y
     evaluated = [
         evaluate(
             y,
             risk,
             decisions=spec.decisions,
-            groups=groups,
-            weights=weights,
-            seed=seed,
-            n_resamples=n_resamples,
+            groups=paired.groups,
+            weights=paired.weights,
+            seed=paired.seed,
+            n_resamples=paired.n_resamples,
             leave_out=frozenset({"auprc", "ici", "curves"}),
         )
-        for risk in risks
+        for risk in paired.risks
     ]
     threshold = spec.decisions.costs.threshold
     statistics = _statistics(y, threshold=threshold, costs=spec.decisions.costs)
@@ -160,22 +225,26 @@ def _compared(candidate: ReleaseCandidate, digest: str) -> Comparison:
         difference = None
         if not reasons:
             try:
-                difference = _difference(name, statistics[name], y, *risks, groups, weights, seed=seed, n=n_resamples)
+                difference = _difference(name, statistics[name], paired)
             except InsufficientData as error:
                 reasons.append(error.message)
         ours_now, theirs = (found.metrics.get(name) for found in evaluated)
         measures.append(MeasurePair(name, reading, ours_now, theirs, difference, reasons[0] if reasons else None))
+    return replace(_described(digest, paired, threshold), measures=tuple(measures))
+
+
+def _described(digest: str, paired: _Paired, threshold: float) -> Comparison:
+    n, events = int(paired.y.size), int(paired.y.sum())
     return Comparison(
         champion=digest,
         status="compared",
-        statement=f"Both models on the same {y.size} holdout rows with {int(y.sum())} events; differences are "
+        statement=f"Both models on the same {n} holdout rows with {events} events; differences are "
         "candidate minus champion, on the same resamples of the same rows.",
-        n=int(y.size),
-        events=int(y.sum()),
-        left_out=left_out,
+        n=n,
+        events=events,
+        left_out=paired.left_out,
         threshold=threshold,
-        measures=tuple(measures),
-        notes=tuple(notes),
+        notes=paired.notes,
     )
 
 
@@ -243,30 +312,26 @@ def _statistics(y: IntArray, *, threshold: float, costs: Any) -> dict[str, Make]
     }
 
 
-def _difference(
-    name: str,
-    make: Make,
-    y: IntArray,
-    ours: FloatArray,
-    theirs: FloatArray,
-    groups: IntArray | None,
-    weights: FloatArray | None,
-    *,
-    seed: int,
-    n: int,
-) -> Estimate:
-    """Candidate minus champion: DeLong's paired test for the AUROC of independent rows, else a paired bootstrap."""
-    groups = drawn_units(y.size, groups, weights)
+def _difference(name: str, make: Make, paired: _Paired, *, level: float | None = None) -> Estimate:
+    """Candidate minus champion: DeLong's paired test for the AUROC of independent rows, else a paired bootstrap.
+
+    Without a level 95 % and percentiles; with one, Student's, or normal intervals with the spread of the resamples.
+    """
+    y, (ours, theirs) = paired.y, paired.risks
+    groups = drawn_units(y.size, paired.groups, paired.weights)
     if name == "auroc" and groups is None:
-        return compare_auroc(y, ours, theirs).difference
+        reference: Literal["normal", "t"] = "normal" if level is None else "t"
+        return compare_auroc(y, ours, theirs, level=level or 0.95, reference=reference).difference
     first, second = make(ours), make(theirs)
     found = bootstrap(
         lambda counts: first(counts) - second(counts),
         y.size,
         events=float(y.sum()),
-        weights=weights,
+        weights=paired.weights,
         groups=groups,
-        n_resamples=n,
-        seed=seed,
+        n_resamples=paired.n_resamples,
+        seed=paired.seed,
+        interval="percentile" if level is None else "normal",
+        level=level or 0.95,
     )
     return replace(found, n=int(y.size))

@@ -28,6 +28,7 @@ from clinical_assets.records.ledger.ledger import Ledger
 ACTION: Final = "gate_verdict"
 #: Fact of the entry: criteria that failed, without the groups that they speak of.
 _LONGEST = {"criterion": 200, "limit": 200}
+_HEAD = ("id", "cohort", "bundle_digest", "gate", "evaluated_at", "run_id")
 _NUMBERS = ("value", "ci_low", "ci_high", "n", "events")
 
 
@@ -69,6 +70,10 @@ class GateRun:
     verdicts: tuple[Verdict, ...]
     verdicts_digest: str
     ledger_seq: int
+
+    def document(self) -> dict[str, Any]:
+        """All of it but digest and entry, as the plain values that the digest is over."""
+        return _document(self.__dict__, self.verdicts)
 
     @property
     def outcome(self) -> Outcome:
@@ -198,7 +203,11 @@ def _text(evidence: Mapping[str, Any]) -> str:
 
 
 def _digest(head: Mapping[str, Any], verdicts: Sequence[Verdict]) -> str:
-    return value_digest({**head, "verdicts": [_row(verdict) for verdict in verdicts]})
+    return value_digest(_document(head, verdicts))
+
+
+def _document(head: Mapping[str, Any], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    return {**{name: head[name] for name in _HEAD}, "verdicts": [_row(verdict) for verdict in verdicts]}
 
 
 def _refuse_unentered(connection: sa.Connection, bundle_digest: str, known: Mapping[str, int]) -> None:
@@ -235,7 +244,7 @@ def _load(connection: sa.Connection, entry: Entry) -> GateRun:
         raise VerdictsChanged(
             f"gate run {identifier} ({gate}) of ledger entry {entry.seq} is not in the database.", cure=cure
         )
-    head = {name: found[name] for name in ("id", "cohort", "bundle_digest", "gate", "evaluated_at", "run_id")}
+    head = {name: found[name] for name in _HEAD}
     query = sa.select(rows).where(rows.c.gate_run == identifier).order_by(rows.c.position)
     stored = connection.execute(query).mappings().all()
     if [row["position"] for row in stored] != list(range(len(stored))):

@@ -107,11 +107,15 @@ def compare_auroc(
     *,
     weights: ArrayLike | None = None,
     level: float = 0.95,
+    reference: Literal["normal", "t"] = "normal",
 ) -> AurocComparison:
     """Paired DeLong comparison of two scores on the same records.
 
-    Parameters, errors and source as in `auroc`. Raises InsufficientData as well when the AUROCs differ
-    but DeLong's variance of the difference is zero, as for a perfect score against a constant one.
+    Parameters, errors and source as in `auroc`. With ``reference="t"`` interval and p-value of the difference follow
+    Student's distribution, for levels far from 95 %, whose tails the normal one makes too thin; its degrees of freedom
+    are those of the rarer outcome, the least that Welch and Satterthwaite's may be (Brunner & Munzel 2000, doi
+    10.1002/(SICI)1521-4036(200001)42:1<17::AID-BIMJ17>3.0.CO;2-U). Raises InsufficientData as well when the AUROCs
+    differ but DeLong's variance of the difference is zero, as for a perfect score against a constant one.
 
     Examples
     --------
@@ -139,14 +143,20 @@ def compare_auroc(
     else:
         z = difference / error
         p_value = 2 * NormalDist().cdf(-abs(z))
-    half = normal_quantile(level) * error
+    quantile = normal_quantile(level)
+    if reference == "t":
+        from scipy.stats import t
+
+        rarer = t(min(sample.events, sample.n - sample.events) - 1)
+        quantile, p_value = float(rarer.ppf(0.5 + level / 2)), float(2 * rarer.sf(abs(z)))
+    half = quantile * error
     estimate = Estimate(
         difference,
         max(-1.0, difference - half),
         min(1.0, difference + half),
         round(sample.n),
         round(sample.events),
-        "paired DeLong",
+        "paired DeLong" if reference == "normal" else "paired DeLong, t",
         level,
     )
     one, two = (

@@ -17,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.statistics.inputs import InvalidArray, Seed, as_codes, as_weights, check_fraction
-from clinical_assets.statistics.uncertainty.intervals import Estimate
+from clinical_assets.statistics.uncertainty.intervals import Estimate, normal_quantile
 from clinical_assets.statistics.uncertainty.resampling import MAX_CHUNK_ELEMENTS, resample_weights
 
 WeightedStatistic = Callable[[FloatArray], FloatArray]
-BootstrapInterval = Literal["percentile", "bca"]
+BootstrapInterval = Literal["percentile", "bca", "normal"]
 
 # Above this share of undefined resamples a percentile describes the survivors, not the statistic.
 MAX_UNDEFINED_SHARE = 0.05
@@ -130,10 +130,11 @@ def bootstrap(
         Subjects or sites to resample as a whole.
     level : float in (0, 1)
         Confidence level of the interval.
-    interval : "percentile" or "bca"
+    interval : "percentile", "bca" or "normal"
         BCa corrects for bias and skewness; it needs a smooth statistic and is refused for one whose
         resamples do not vary. Its acceleration comes from leaving out records or, above 500 of them,
-        blocks of records.
+        blocks of records. Normal takes the spread of the resamples alone, for levels so high that few
+        resamples lie beyond them.
 
     Raises
     ------
@@ -165,6 +166,10 @@ def bootstrap(
     )
     if interval == "percentile":
         low, high = (float(bound) for bound in percentile_interval(values, level=level))
+    elif interval == "normal":
+        refuse_undefined(values)
+        half = normal_quantile(level) * float(np.nanstd(values, ddof=1))
+        low, high = value - half, value + half
     else:
         if strata is not None or (groups is None and (base != 1).any()):
             raise InvalidArray(

@@ -23,7 +23,8 @@ above 0. One that acts on everybody has no advantage over doing so, with certain
 weights all of these are weighted, by resampling weighted rows; numbers of events count records.
 ``non_inferiority_auroc``, ``non_inferiority_net_benefit`` candidate minus champion on the same holdout rows, paired;
 the lower end must lie above minus ``limits.non_inferiority_margin_auroc``, which for net benefit is read in net true
-positives per patient. ``class_recall``, one for each of more than two classes: is it recognised at all (``classes``).
+positives per patient. ``holdout_looks``, ``authorised_auroc`` and ``authorised_net_benefit``: see ``plan_life``.
+``class_recall``, one for each of more than two classes: is it recognised at all (``classes``).
 ``latency`` 95th percentile of processor time of one patient at a time, features included, measured here; the times
 are no part of what is signed. ``development_sample_size`` criteria of Riley et al. for the people that were trained
 on. Too few make overfitting likely but do not show it, so not meeting them is insufficient, not a failure.
@@ -44,6 +45,7 @@ from clinical_assets.governance.candidate.comparison import compare_with_champio
 from clinical_assets.governance.gates.holdout import Holdout, holdout_of, integrity
 from clinical_assets.governance.gates.performance.classes import judge_classes
 from clinical_assets.governance.gates.performance.latency import Latency, measure_latency
+from clinical_assets.governance.gates.performance.plan_life import judge_plan_life
 from clinical_assets.governance.verdicts.interval_verdicts import judged, limit_text
 from clinical_assets.governance.verdicts.verdict import LASTING, Gate, Verdict
 from clinical_assets.modelling.evaluation.evaluation import evaluate as estimates_on
@@ -73,6 +75,7 @@ def evaluate(candidate: ReleaseCandidate) -> tuple[Verdict, ...]:
         *_on_holdout(candidate, holdout),
         *_on_classes(candidate, holdout),
         *_against_champion(candidate),
+        *judge_plan_life(candidate),
         _sample_size(candidate, holdout),
         judge_latency(measure_latency(candidate), most=candidate.spec.decisions.limits.latency_ms),
     )

@@ -8,10 +8,10 @@ from clinical_assets.records.ledger.facts.base import LedgerFacts
 
 
 class ExportFacts(LedgerFacts):
-    """The ledger, or all of an experiment, was exported: name of the file, format, entries in it."""
+    """The ledger, an experiment or a plan's evidence was exported: name of the file, format, entries in it."""
 
     file: str
-    format: Literal["jsonl", "csv", "json"]
+    format: Literal["jsonl", "csv", "json", "zip"]
     entries: int
 
 
