@@ -22,6 +22,7 @@ from clinical_assets.modelling.leakage.leakage import find_leaks, find_model_lea
 from clinical_assets.modelling.search.search import nested
 from clinical_assets.modelling.search.spaces import start
 from clinical_assets.modelling.table.inputs import ModelInput, model_input
+from clinical_assets.modelling.table.row_losses import action_risk
 from clinical_assets.modelling.table.splits import split_holdout
 from clinical_assets.statistics.discrimination.discrimination import auroc
 from clinical_assets.warehouse.features.feature_table import load_feature_table
@@ -60,7 +61,7 @@ def test_the_nested_auroc_is_within_the_interval_around_a_plain_script(
     )
     event = train.y >= cohort.spec.target.action_from
     expected = roc_auc_score(event, cross_val_predict(plain, train.X, event, cv=folds, method="predict_proba")[:, 1])
-    estimate = auroc(event.astype(int), ours.risk)
+    estimate = auroc(event.astype(int), action_risk(ours.risk, action_from=cohort.spec.target.action_from))
     assert estimate.ci_low <= expected <= estimate.ci_high
     # The interval is wide for small cohorts; a wrong join or a shifted outcome would be farther off than this.
     assert abs(estimate.value - expected) < 0.04

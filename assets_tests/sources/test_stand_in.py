@@ -137,6 +137,14 @@ class TestNeverMixed:
         with pytest.raises(WarehouseError, match="are of the stand-in"):
             validate_cohort(handle(settings).spec, handle(settings).warehouse)
 
+    def test_snapshots_alone_say_nothing_of_their_origin_so_that_a_model_of_the_stand_in_can_be_made_again(
+        self, settings: Settings
+    ) -> None:
+        restore_snapshot(handle(settings).warehouse, "subjects", read(handle(settings)))
+        with handle(settings).warehouse.writer() as connection:
+            connection.execute("DELETE FROM meta.ingestions WHERE json_array_length(files) = 0")
+        validate_cohort(handle(settings).spec, handle(settings).warehouse)
+
 
 class TestDescription:
     @pytest.mark.parametrize(

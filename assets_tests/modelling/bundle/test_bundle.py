@@ -73,7 +73,7 @@ def _model(name: str, *, classes: int = 2, imbalance: str = "none") -> tuple[Mod
         name, start(name, len(y)), n_classes=classes, imbalance=imbalance, seed=3, minority=int(np.bincount(y).min())
     )
     candidates.fit(pipeline, X, y, imbalance=imbalance)
-    pairs = 1 if classes == 2 else classes
+    pairs = classes - 1
     maps = Recalibration(tuple(0.3 - 0.2 * k for k in range(pairs)), tuple(0.8 + 0.1 * k for k in range(pairs)))
     labels = tuple(f"grade {k}" for k in range(classes))
     return Model(name, candidates.without_sampler(pipeline), maps, labels, imbalance), X

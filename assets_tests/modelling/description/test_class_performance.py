@@ -51,6 +51,21 @@ def test_figures_are_those_of_the_statistics_for_each_class_against_the_rest(
     json.dumps(found, allow_nan=False)
 
 
+def test_each_level_or_a_graver_one_is_judged_by_the_sum_of_their_probabilities(
+    rows: tuple[np.ndarray, np.ndarray],
+) -> None:
+    y, p = rows
+    found = class_performance(y, p, p.argmax(axis=1), spec_with(None))
+    assert [row["class"] for row in found["cuts"]] == ["at least compensated", "at least severe"]
+    for level, row in enumerate(found["cuts"], start=1):
+        risk = p[:, level:].sum(axis=1)
+        assert row["n"] == (y >= level).sum()
+        slope = calibration_slope((y >= level).astype(int), risk).value
+        assert row["metrics"]["calibration_slope"]["value"] == pytest.approx(slope)
+    stored = StoredClassPerformance.model_validate(found)
+    assert [row["level"] for row in class_tables.cut_rows(stored)] == ["at least compensated", "at least severe"]
+
+
 def test_a_class_without_a_decision_says_never_and_has_no_precision(rows: tuple[np.ndarray, np.ndarray]) -> None:
     y, p = rows
     found = class_performance(y, p, cheapest_class(p, equal_costs(3)), spec_with(None))

@@ -67,7 +67,7 @@ def test_probabilities_of_several_classes_add_up_to_one() -> None:
     model, _ = fit_final("logistic_ridge", data, modelling=spec.modelling)
     p = model.predict_proba(data.X)
     np.testing.assert_allclose(p.sum(axis=1), 1)
-    assert len(model.recalibration.slopes) == 3
+    assert len(model.recalibration.slopes) == 2
     with pytest.raises(ValueError, match="3 classes"):
         _ = model.recalibration.slope
 
@@ -96,7 +96,28 @@ def test_the_identity_leaves_risks_alone_and_extremes_stay_inside_0_and_1() -> N
     steep = Recalibration((0.0,), (50.0,)).apply(p)
     assert ((steep > 0) & (steep < 1)).all()
     matrix = np.array([[0.7, 0.2, 0.1]])
-    np.testing.assert_allclose(Recalibration((0.0,) * 3, (1.0,) * 3).apply(matrix), matrix)
+    np.testing.assert_allclose(Recalibration((0.0,) * 2, (1.0,) * 2).apply(matrix), matrix, rtol=1e-7)
+
+
+def test_the_risk_of_each_level_or_a_graver_one_is_calibrated_as_a_risk_of_two_classes_is() -> None:
+    rng = np.random.default_rng(4)
+    latent = rng.normal(size=6000)
+    y = np.digitize(latent + rng.logistic(size=6000), [-1.0, 0.5, 1.5])
+    cuts = 1 / (1 + np.exp(-(0.4 * (latent[:, None] - [-1.0, 0.5, 1.5]) + [0.3, -0.2, 0.1])))  # timid and shifted
+    raw = -np.diff(np.column_stack([np.ones(6000), -np.sort(-cuts, axis=1), np.zeros(6000)]), axis=1)
+    served = recalibration.fit(y, np.clip(raw, 1e-6, 1)).apply(np.clip(raw, 1e-6, 1))
+    np.testing.assert_allclose(served.sum(axis=1), 1)
+    for level in (1, 2, 3):
+        risk = served[:, level:].sum(axis=1)
+        assert calibration_slope(y >= level, risk).value == pytest.approx(1, abs=0.05)
+        assert calibration_intercept(y >= level, risk).value == pytest.approx(0, abs=0.05)
+
+
+def test_maps_that_cross_give_probabilities_all_the_same() -> None:
+    raw = np.array([[0.45, 0.1, 0.45], [0.9, 0.05, 0.05], [0.05, 0.05, 0.9]])
+    served = Recalibration((-2.0, 1.5), (1.0, 1.0)).apply(raw)
+    assert (served > 0).all()
+    np.testing.assert_allclose(served.sum(axis=1), 1)
 
 
 def test_scores_that_rank_backwards_are_held_at_the_floor() -> None:

@@ -8,6 +8,7 @@ from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.statistics.calibration.calibration import brier
 from clinical_assets.statistics.discrimination.multiclass import (
     macro_auroc,
+    macro_mean_absolute_error,
     one_vs_rest_auroc,
     quadratic_kappa,
     ranked_probability_score,
@@ -115,3 +116,18 @@ def test_unusable_arrays_are_refused() -> None:
         macro_auroc(y + 0.5, p)
     with pytest.raises(InsufficientData, match="class 3 does not occur"):
         macro_auroc(np.minimum(y, 2), p)
+
+
+def test_the_macro_error_is_the_mean_of_each_classs_mean_error() -> None:
+    random = np.random.default_rng(8)
+    y, guess = random.choice(4, 300, p=[0.6, 0.2, 0.15, 0.05]), random.integers(0, 4, 300)
+    found = macro_mean_absolute_error(y, guess, n_classes=4, n_resamples=200)
+    assert found.value == pytest.approx(np.mean([np.abs(guess - y)[y == k].mean() for k in range(4)]))
+    assert found.ci_low < found.value < found.ci_high
+    weighted = macro_mean_absolute_error(y, guess, n_classes=4, weights=np.where(y == 2, 2, 1), n_resamples=50)
+    assert weighted.value == pytest.approx(found.value)  # a class counts alike, however many records it has
+
+
+def test_the_macro_error_of_a_class_without_records_is_unknown() -> None:
+    with pytest.raises(InsufficientData, match="class 1 does not occur"):
+        macro_mean_absolute_error([0, 2], [0, 2], n_classes=3)

@@ -35,7 +35,7 @@ class ThreeClasses:
 
     @property
     def recalibration(self) -> Recalibration:
-        return Recalibration((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        return Recalibration((0.0, 0.0), (1.0, 1.0))
 
     @property
     def uncertainty(self) -> RiskUncertainty:

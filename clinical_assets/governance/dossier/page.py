@@ -124,6 +124,7 @@ def dossier_page(
         class_lines=tuple(line.replace("**", "").replace("`", "") for line in class_tables.decision_lines(classes)),
         class_tables=(
             _table("Each class against the rest", class_tables.class_rows(classes)),
+            _table("Each level or a graver one", class_tables.cut_rows(classes)),
             _table("True class by decided class", class_tables.confusion_rows(classes)),
             _table("What each decision costs", class_tables.cost_rows(classes)),
         ),

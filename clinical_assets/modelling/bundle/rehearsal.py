@@ -43,8 +43,7 @@ def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
     chosen = np.sort(rng.permutation(train.n)[:FITTED_ROWS])
     if np.unique(train.y[chosen]).size < n_classes:
         chosen = np.arange(train.n)  # a rare class needs all rows
-    maps = 1 if n_classes == 2 else n_classes
-    same = Recalibration((0.0,) * maps, (1.0,) * maps)
+    same = Recalibration((0.0,) * (n_classes - 1), (1.0,) * (n_classes - 1))
     some = train.rows(np.isin(np.arange(train.n), chosen))
     for name in dict.fromkeys(modelling.candidates):
         kind = candidate_type(name, modelling, some.feature_columns)

@@ -55,48 +55,59 @@ def class_performance(
     dict
         ``rule`` (``least expected cost`` or ``likeliest class``), ``costs`` (the matrix or null), ``unit``, ``classes``
         (``class``, ``n``, ``decided``, ``metrics`` with AUROC, calibration, recall and precision, ``insufficient`` with
-        reasons), ``confusion`` (true class by decided class), and with costs ``mean_cost`` of these decisions, of the
-        ``likeliest`` class, and of the cheapest decision that is the same for everybody (``constant``).
+        reasons), ``cuts`` (the same for each level or a graver one, the mildest left out), ``confusion`` (true class by
+        decided class), and with costs ``mean_cost`` of these decisions, of the ``likeliest`` class, and of the cheapest
+        decision that is the same for everybody (``constant``).
     """
     labels, seed = spec.target.classes, spec.modelling.search.seed
     table = confusion(y, decided, n_classes=len(labels))
     groups = drawn_units(y.size, groups, weights)
     recalls = class_recalls(y, decided, n_classes=len(labels), groups=groups, weights=weights, seed=seed)
-    rows = []
-    for number, label in enumerate(labels):
-        own, metrics, missing = (y == number).astype(np.int64), dict[str, Any](), dict[str, str]()
-        found = evaluate(
-            own,
-            served[:, number],
-            decisions=spec.decisions,
-            groups=groups,
-            weights=weights,
-            seed=seed,
-            n_resamples=_RESAMPLES,
-            leave_out=frozenset({"auprc", "ici", "curves"}),
-        )
-        for name in SHOWN:
-            if name in found.metrics:
-                metrics[name] = plain(found.metrics[name])
-            else:
-                missing[name] = found.insufficient[name]
-        precision = _share(y == number, decided == number, groups=groups, weights=weights, seed=seed)
-        for name, one in (("recall", recalls[number]), ("precision", precision)):
-            if isinstance(one, Estimate):
-                metrics[name] = plain(one)
-            else:
-                missing[name] = one
-        rows.append(
-            {
-                "class": label,
-                "n": int(own.sum()),
-                "decided": int(table[:, number].sum()),
-                "metrics": metrics,
-                "insufficient": missing,
-            }
-        )
+    drawn: dict[str, Any] = {"groups": groups, "weights": weights, "seed": seed}
+    rows = [
+        _against(label, y == number, decided == number, served[:, number], recalls[number], spec, drawn)
+        for number, label in enumerate(labels)
+    ]
+    cuts = []
+    for number in range(1, len(labels)):
+        mine, decided_so = y >= number, decided >= number
+        recall, risk = _share(decided_so, mine, **drawn), served[:, number:].sum(axis=1)
+        cuts.append(_against(f"at least {labels[number]}", mine, decided_so, risk, recall, spec, drawn))
     decision = _decision(y, served, decided, spec, groups=groups, weights=weights)
-    return {"classes": rows, "confusion": table.tolist(), **decision}
+    return {"classes": rows, "cuts": cuts, "confusion": table.tolist(), **decision}
+
+
+def _against(
+    label: str,
+    mine: NDArray[np.bool_],
+    decided: NDArray[np.bool_],
+    risk: FloatArray,
+    recall: Estimate | str,
+    spec: CohortSpec,
+    drawn: dict[str, Any],
+) -> dict[str, Any]:
+    """One class, or one level and those above it, against the other rows (n,)."""
+    own, metrics, missing = mine.astype(np.int64), dict[str, Any](), dict[str, str]()
+    found = evaluate(
+        own,
+        risk,
+        decisions=spec.decisions,
+        n_resamples=_RESAMPLES,
+        leave_out=frozenset({"auprc", "ici", "curves"}),
+        **drawn,
+    )
+    for name in SHOWN:
+        if name in found.metrics:
+            metrics[name] = plain(found.metrics[name])
+        else:
+            missing[name] = found.insufficient[name]
+    for name, one in (("recall", recall), ("precision", _share(mine, decided, **drawn))):
+        if isinstance(one, Estimate):
+            metrics[name] = plain(one)
+        else:
+            missing[name] = one
+    counts = {"n": int(own.sum()), "decided": int(decided.sum())}
+    return {"class": label, **counts, "metrics": metrics, "insufficient": missing}
 
 
 def class_recalls(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from clinical_assets.modelling.description.training_results import StoredClassPerformance
+from clinical_assets.modelling.description.training_results import StoredClass, StoredClassPerformance
 from clinical_assets.reporting.formats import interval
 
 _Rows = list[dict[str, str]]
@@ -24,9 +24,18 @@ _SHOWN = {
 
 def class_rows(found: StoredClassPerformance | None) -> _Rows:
     """One row per class, its measures with their intervals."""
+    return _rows(found.classes if found else (), "class")
+
+
+def cut_rows(found: StoredClassPerformance | None) -> _Rows:
+    """One row per level with those above it, against those below; empty where a training kept none."""
+    return _rows(found.cuts if found else (), "level")
+
+
+def _rows(shown: tuple[StoredClass, ...], heading: str) -> _Rows:
     return [
         {
-            "class": each.name,
+            heading: each.name,
             "n": f"{each.n:,}",
             "decided": "never" if each.decided == 0 else f"{each.decided:,}",
             **{
@@ -34,7 +43,7 @@ def class_rows(found: StoredClassPerformance | None) -> _Rows:
                 for name, label in _SHOWN.items()
             },
         }
-        for each in (found.classes if found else ())
+        for each in shown
     ]
 
 

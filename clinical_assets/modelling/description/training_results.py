@@ -282,6 +282,8 @@ class StoredClassPerformance(StoredDocument):
 
     Attributes
     ----------
+    cuts
+        Each level or a graver one against those below it; absent in trainings made before it was kept.
     confusion, costs
         True class by decided class, counts and costs.
     rule : str
@@ -292,6 +294,7 @@ class StoredClassPerformance(StoredDocument):
     """
 
     classes: tuple[StoredClass, ...]
+    cuts: tuple[StoredClass, ...] = ()
     confusion: tuple[tuple[int, ...], ...]
     rule: str
     costs: tuple[tuple[_Number, ...], ...] | None

@@ -164,7 +164,7 @@ def threshold_grid(decisions: Decisions) -> FloatArray:
 
 def _in_records(name: str, found: Estimate, *, n: int, events: int) -> Estimate:
     """The estimate with the numbers of records; measures of all classes have events of their own."""
-    own = name.startswith("auroc_class_") or name in ("macro_auroc", "quadratic_kappa")
+    own = name.startswith(("auroc_class_", "auroc_from_class_", "macro_")) or name == "quadratic_kappa"
     return replace(found, n=n) if own else replace(found, n=n, events=events)
 
 
@@ -295,10 +295,22 @@ def _classes(into: _Collected, y: IntArray, p: FloatArray, drawn: _Drawn) -> Non
             if drawn.groups is None
             else drawn.again(partial(discrimination.auroc_statistic, own, score), own),
         )
+    for cut in range(1, k):
+        own, score = (y >= cut).astype(np.int64), p[:, cut:].sum(axis=1)
+        into.add(
+            f"auroc_from_class_{cut}",
+            partial(discrimination.auroc, own, score)
+            if drawn.groups is None
+            else drawn.again(partial(discrimination.auroc_statistic, own, score), own),
+        )
     likeliest = p.argmax(axis=1)
     into.add(
         "quadratic_kappa",
         lambda: multiclass.quadratic_kappa(y, likeliest, n_classes=k, **drawn.arguments),
+    )
+    into.add(
+        "macro_mean_absolute_error",
+        lambda: multiclass.macro_mean_absolute_error(y, likeliest, n_classes=k, **drawn.arguments),
     )
     if drawn.groups is None:
         into.add("ranked_probability_score", lambda: multiclass.ranked_probability_score(y, p))

@@ -29,6 +29,7 @@ METRICS = {
     "auprc": ("AUPRC", "1 is ideal, the event share is chance"),
     "macro_auroc": ("Macro AUROC", "mean of each class against the rest"),
     "quadratic_kappa": ("Quadratic kappa", "1 is ideal, 0 is chance"),
+    "macro_mean_absolute_error": ("Mean error in levels", "of the likeliest class, each class alike; 0 is ideal"),
     "ranked_probability_score": ("Ranked probability score", "0 is ideal"),
     "brier": ("Brier score", "0 is ideal"),
     "scaled_brier": ("Scaled Brier score", "1 is ideal, 0 is the event share for everyone"),
@@ -209,6 +210,7 @@ def _classes(found: StoredClassPerformance | None) -> str:
         "## Classes, holdout",
         *class_tables.decision_lines(found),
         markdown_table(rows),
+        *(["Each level or a graver one:", markdown_table(cuts)] if (cuts := class_tables.cut_rows(found)) else []),
         "True class by decided class, rows of the holdout:",
         markdown_table(class_tables.confusion_rows(found)),
     ]

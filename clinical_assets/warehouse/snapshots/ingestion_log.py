@@ -55,12 +55,14 @@ def origin_changed(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> t
     """
     if spec.data.stand_in is None:
         return ()
-    # A restored table is of the origin that its content had when it was first read.
+    # A restored table is of the origin that its content had when it was first read; in a warehouse into which snapshots
+    # were lent, to make a model again, nothing says where they came from, and nothing new was read.
     last = dict(
         connection.execute(
             "SELECT table_name, arg_min(json_array_length(files) > 0, ingested_at) FROM meta.ingestions JOIN ("
             "SELECT table_name, arg_max(digest, ingested_at) AS digest FROM meta.ingestions GROUP BY table_name"
-            ") AS last USING (table_name, digest) GROUP BY table_name"
+            ") AS last USING (table_name, digest) "
+            "WHERE coalesce(files->0->>'name' NOT LIKE 'snapshot sha256:%', TRUE) GROUP BY table_name"
         ).fetchall()
     )
     named = {name: spec.tables[name].source.kind == "file" for name in spec.data.stand_in.tables}

@@ -17,7 +17,7 @@ import numpy as np
 
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle.graph.onnx_formula import formula_nodes
-from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
+from clinical_assets.modelling.search.recalibration import CLASS_FLOOR, CUT_FLOOR, LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.pooling import PooledFeature
 from clinical_assets.modelling.table.preparation import Preparation
 
@@ -44,7 +44,7 @@ def build_graph(
     preparation : Preparation
         What happens before it.
     recalibration : Recalibration
-        What happens after it.
+        What happens after it, one map a cut between classes.
     floor : float
         Raw risks are kept this far from 0 and 1.
     n_classes : int
@@ -262,8 +262,8 @@ def _pooled(part: _Part, here: str, feature: PooledFeature, *, width: int, name:
 
 
 def _after(part: _Part, here: str, recalibration: Recalibration, *, floor: float, n_classes: int) -> None:
-    """From probabilities (n, k) to served risk."""
-    from onnx import TensorProto
+    """From probabilities (n, k) to served risk; of more than two classes by the cuts between them."""
+    from onnx import TensorProto, helper
 
     single = n_classes == 2
     here = part.node("Cast", [here], "raw_double", to=TensorProto.DOUBLE)
@@ -272,7 +272,12 @@ def _after(part: _Part, here: str, recalibration: Recalibration, *, floor: float
     if single:
         here = part.node("Gather", [here, part.constant("positive", 1, np.int64)], "raw", axis=1)
     else:
-        here = part.shares(here, "raw")
+        above = part.node(
+            "CumSum", [part.shares(here, "raw_shares"), part.constant("along", 1, np.int64)], "above", reverse=1
+        )
+        cuts = part.constant("cuts", np.arange(1, n_classes), np.int64)
+        inside = [part.constant("cut_floor", CUT_FLOOR), part.constant("cut_ceiling", 1 - CUT_FLOOR)]
+        here = part.node("Clip", [part.node("Gather", [above, cuts], "raw_cuts", axis=1), *inside], "raw")
     rest = part.node("Sub", [part.constant("one", 1.0), here], "raw_rest")
     logs = [part.node("Log", [here], "log_raw"), part.node("Log", [rest], "log_rest")]
     log_odds = part.node("Sub", logs, "log_odds")
@@ -283,5 +288,16 @@ def _after(part: _Part, here: str, recalibration: Recalibration, *, floor: float
     bounded = part.node("Clip", [moved, *limits], "bounded")
     if single:
         part.node("Sigmoid", [bounded], RISK)
-    else:
-        part.shares(part.node("Sigmoid", [bounded], "served"), RISK)
+        return
+    served = part.node("Sigmoid", [bounded], "served")
+    part.nodes.append(
+        helper.make_node("TopK", [served, part.constant("all_cuts", [n_classes - 1], np.int64)], ["ordered", "places"])
+    )
+    first = part.node("Gather", [served, part.constant("first", [0], np.int64)], "first_cut", axis=1)
+    none = part.node("Mul", [first, part.constant("zero", 0.0)], "none")
+    whole = part.node("Add", [none, part.constant("certain", 1.0)], "whole")
+    upper = part.node("Concat", [whole, "ordered"], "upper", axis=1)
+    lower = part.node("Concat", ["ordered", none], "lower", axis=1)
+    between = part.node("Sub", [upper, lower], "between")
+    lifted = part.node("Add", [between, part.constant("class_floor", CLASS_FLOOR)], "lifted")
+    part.node("Div", [lifted, part.constant("all_classes", 1 + n_classes * CLASS_FLOOR)], RISK)
