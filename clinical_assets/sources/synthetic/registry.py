@@ -1,7 +1,7 @@
 """Synthetic records: a registry of seeded generators, each with the model that it simulates and its true coefficients.
 
 What belongs here: the registry, parameters checked by name, and the way from a generator to a source. The generators
-are in ``tabular``, ``stroke``, ``trial`` and ``severity``.
+are in ``tabular``, ``stroke``, ``trial``, ``severity`` and ``cancer``.
 
 Nothing that a generator makes stands for a patient; descriptions say SYNTHETIC first.
 """
@@ -21,6 +21,7 @@ from clinical_assets.foundation.errors import SourceError
 from clinical_assets.foundation.settings import limit
 from clinical_assets.sources.files import Found
 from clinical_assets.sources.reading import Reading
+from clinical_assets.sources.synthetic.cancer.first_cancer import first_cancer
 from clinical_assets.sources.synthetic.severity import disease_severity
 from clinical_assets.sources.synthetic.stroke import stroke
 from clinical_assets.sources.synthetic.tabular import tabular_risk
@@ -33,6 +34,7 @@ _MOST = "CLINICAL_ASSETS_MAX_GENERATED_ROWS"
 GENERATORS: Mapping[str, Callable[..., Tables]] = {
     "tabular_risk": tabular_risk,
     "stroke": stroke,
+    "first_cancer": first_cancer,
     "trial_dropout": trial_dropout,
     "disease_severity": disease_severity,
 }
