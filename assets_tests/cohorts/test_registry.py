@@ -72,6 +72,17 @@ def test_a_family_makes_one_cohort_a_line_with_values_of_the_right_type(tmp_path
     assert (spec.title, spec.family, spec.decisions.costs.false_negative) == ("Cancer of the lung", "cancer", 8.5)
 
 
+def test_a_changed_table_or_template_is_read_again(tmp_path, minimal) -> None:
+    team = _family(tmp_path / "team", minimal, "name,site,miss\nlung_cancer,lung,8.5\n")
+    assert team.spec("lung_cancer") is team.spec("lung_cancer")
+    before = "Cancer of the"
+    template = team.entry("lung_cancer").path
+    template.write_text(template.read_text(encoding="utf-8").replace(before, f"{before} anew"), encoding="utf-8")
+    assert team.spec("lung_cancer").title == "Cancer of the anew lung"
+    template.with_suffix(".csv").write_text("name,site,miss\nlung_cancer,lung,9\n", encoding="utf-8")
+    assert Catalogue(folders=team.folders).spec("lung_cancer").decisions.costs.false_negative == 9
+
+
 def test_names_are_listed_without_reading_a_description(tmp_path, minimal) -> None:
     (tmp_path / "broken.yaml").write_text("{{{")
     assert "broken" in Catalogue(folders=(tmp_path, SHIPPED)).names()

@@ -23,7 +23,7 @@ from clinical_assets.cohorts.loading import load_spec
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.settings import CATALOGUE, Settings
-from clinical_assets.foundation.yaml_lines import parse, read_yaml
+from clinical_assets.foundation.yaml_lines import Document, parse, read_value, read_yaml
 
 SHIPPED = Path(__file__).parent / "catalogue"
 
@@ -271,18 +271,35 @@ def _member(
 
 
 def _member_spec(entry: CatalogueEntry) -> CohortSpec:
-    member = entry.member or {}
-    document = read_yaml(entry.path)
+    try:
+        facts = entry.path.stat()
+    except OSError:
+        read_yaml(entry.path)  # says what is wrong
+        raise
+    return _filled(entry.path, facts.st_mtime_ns, facts.st_size, entry.name, tuple((entry.member or {}).items()))
+
+
+@functools.lru_cache(maxsize=64)
+def _template(path: Path, changed_ns: int, size: int) -> Document:
+    # Of sixty members each would parse it anew.
+    del changed_ns, size
+    return read_yaml(path)
+
+
+@functools.lru_cache(maxsize=2048)
+def _filled(path: Path, changed_ns: int, size: int, name: str, values: tuple[tuple[str, str], ...]) -> CohortSpec:
+    member = dict(values)
+    document = _template(path, changed_ns, size)
     unknown: set[str] = set()
     filled = _fill(document.value, member, unknown)
     if unknown:
         raise SpecError(
-            f"{entry.path}: the template uses {', '.join(sorted(unknown))}, which {entry.path.stem}.csv lacks.",
+            f"{path}: the template uses {', '.join(sorted(unknown))}, which {path.stem}.csv lacks.",
             cure="Add the columns to the table of members, or correct the template.",
         )
     if isinstance(filled, dict):
-        filled = {**filled, "name": entry.name, "family": entry.family}
-    return parse(CohortSpec, document, value=filled, noun=f"family (member {entry.name})")
+        filled = {**filled, "name": name, "family": path.stem}
+    return parse(CohortSpec, document, value=filled, noun=f"family (member {name})")
 
 
 def _fill(value: Any, member: dict[str, str], unknown: set[str]) -> Any:
@@ -299,8 +316,6 @@ def _fill(value: Any, member: dict[str, str], unknown: set[str]) -> Any:
         return value
     import re
 
-    import yaml
-
     def put(match: re.Match[str]) -> str:
         if match[1] not in member:
             unknown.add(match[1])
@@ -309,4 +324,4 @@ def _fill(value: Any, member: dict[str, str], unknown: set[str]) -> Any:
 
     whole = re.fullmatch(r"\$\{(\w+)\}", value)
     text = re.sub(r"\$\{(\w+)\}", put, value)
-    return yaml.safe_load(text) if whole and text else text
+    return read_value(text) if whole and text else text

@@ -92,6 +92,21 @@ def read_yaml(path: Path) -> Document:
     return Document(path=path, value=value, lines=lines)
 
 
+def read_value(text: str) -> Any:
+    """A text as YAML reads it, such as ``5`` or ``[a, b]``; for values that stand outside of a YAML file.
+
+    Raises
+    ------
+    yaml.YAMLError
+        When it is no YAML.
+    """
+    loader = _LOADER(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
 def _yaml_cure(text: str, line: int | None) -> str:
     lines = text.splitlines()
     found = lines[line] if line is not None and line < len(lines) else ""

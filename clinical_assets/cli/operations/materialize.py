@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -90,7 +90,7 @@ def materialize(
         raise typer.Exit(1)
     from clinical_assets.launch.side_by_side import materialize as launch
 
-    view = _Live(names, quiet=as_json)
+    view = _Live(names, workers=workers, quiet=as_json)
     with view:
         runs = launch(
             names, job=job, workers=workers, progress=view.update, ended=view.ended, assets=assets, stale_only=not force
@@ -189,10 +189,27 @@ def _state(run: CohortRun) -> str:
     return f"FAILED at {run.failed_step or 'start'}"
 
 
-class _Live:
-    """One line a cohort that follows its steps; plain lines when nobody watches a terminal."""
+def time_left(took: Sequence[float], left: int, workers: int) -> str:
+    """About how long the cohorts that are left will take, from the seconds that others took; empty without any.
 
-    def __init__(self, cohorts: list[str], *, quiet: bool) -> None:
+    Examples
+    --------
+    >>> time_left([30, 50], left=5, workers=2)
+    '5 left, about 2 min'
+    >>> time_left([30, 50], left=1, workers=2)
+    '1 left, about 40 s'
+    """
+    if not left or not took:
+        return f"{left} left" if left else ""
+    rounds = -(-left // workers)
+    seconds = rounds * sum(took) / len(took)
+    return f"{left} left, about {f'{seconds:.0f} s' if seconds < 90 else f'{seconds / 60:.0f} min'}"
+
+
+class _Live:
+    """One line a cohort that follows its steps, and one for all with the time left; plain lines without a terminal."""
+
+    def __init__(self, cohorts: list[str], *, workers: int, quiet: bool) -> None:
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         self._quiet = quiet
@@ -207,6 +224,8 @@ class _Live:
             disable=quiet or not err.is_terminal,
         )
         width = max(map(len, cohorts))
+        self._workers, self._took, self._left = workers, list[float](), len(cohorts)
+        self._all = self._progress.add_task("", cohort="all".ljust(width), step="", total=len(cohorts))
         self._tasks = {
             cohort: self._progress.add_task("", cohort=cohort.ljust(width), step="waiting", start=False, total=None)
             for cohort in cohorts
@@ -223,6 +242,10 @@ class _Live:
         """Stop the line of a cohort whose run is over, and say how it ended."""
         # A finished task neither turns nor counts seconds; the total makes it one.
         self._progress.update(self._tasks[run.cohort], step=_state(run), total=1, completed=1)
+        self._left -= 1
+        if run.begun:
+            self._took.append(run.seconds)
+        self._progress.update(self._all, advance=1, step=time_left(self._took, self._left, self._workers))
 
     def update(self, cohort: str, steps: tuple[StepState, ...]) -> None:
         """Take in the states of a cohort's steps."""

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from clinical_assets.cohorts.tables import CASE_WEIGHT, KEPT_TOGETHER
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray
@@ -112,6 +110,8 @@ def case_weights(rows: pl.DataFrame, feature_columns: Collection[str]) -> FloatA
     """
     if CASE_WEIGHT not in rows.columns or CASE_WEIGHT in feature_columns or rows.is_empty():
         return None
+    import numpy as np
+
     weights = rows[CASE_WEIGHT].to_numpy()
     return None if np.ptp(weights) == 0 else np.asarray(weights / weights.mean(), dtype=np.float64)
 
