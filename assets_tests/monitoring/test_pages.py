@@ -14,6 +14,8 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.monitoring import report_plots, report_store
 from clinical_assets.monitoring.pages import write_cohort_page
+from clinical_assets.monitoring.report_type import ReportType
+from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
 from clinical_assets.reporting.formats import prose, words
 
@@ -98,6 +100,20 @@ def test_prose_has_no_code_names(small_spec: CohortSpec, settings: Settings) -> 
     assert not re.findall(r"\b[a-z]+_[a-z_]+\b", visible)
     assert "age (years)" in visible
     assert "AUROC" in visible
+
+
+def test_a_report_that_declares_no_more_than_it_must_has_its_section_and_its_table(
+    small_spec: CohortSpec, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = ReportType("made_up_report", place=50, label="Made up", alert="drift", table="months")
+    monkeypatch.setitem(BY_NAME, plain.name, plain)
+    monkeypatch.setattr(report_store, "NAMES", (*report_store.NAMES, plain.name))
+    for share, verdict in ((0.95, "sound"), (0.5, "alarm")):
+        kept = report(plain.name, verdict) | {"report": {"months": [{"month": "2026-05", "known": share}]}}
+        report_store.keep(settings, small_spec.name, plain.name, kept)
+    text = write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
+    assert "Made up: was sound, is alarm." in text
+    assert re.search(r"<td[^>]*>2026-05</td>\s*<td[^>]*>0\.5</td>", text)
 
 
 def test_what_drifts_is_drawn_and_named_as_news(small_spec: CohortSpec, settings: Settings) -> None:

@@ -107,7 +107,7 @@ def withheld(error: BaseException) -> WithheldError:
     kind = type(error)
     return WithheldError(
         f"{kind.__module__}.{kind.__qualname__} at {place}; its text is withheld, because it may quote records.",
-        cure="Run the same step in a terminal of the person who may see the records: clinical-assets materialize.",
+        cure="Look at that line; whoever may see the records finds the text by calling its function in a Python shell.",
     )
 
 

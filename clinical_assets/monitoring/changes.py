@@ -1,7 +1,8 @@
 """What changed from one round of reports to the next, in sentences for a clinician.
 
 What belongs here: comparing the newest report of each kind with the one before it. A difference is described, not
-judged: whether it matters is said by the reports' own verdicts.
+judged: whether it matters is said by the reports' own verdicts. What counts as a finding is said by each report's
+``news``.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from clinical_assets.monitoring import report_store
 from clinical_assets.monitoring.report_store import StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
-from clinical_assets.reporting.formats import prose, words
+from clinical_assets.reporting.formats import prose
 
 
 def changes_since(
@@ -55,41 +56,12 @@ def _changes(name: report_store.ReportName, before: StoredReport, now: StoredRep
     parts = []
     if signal_of(before) != signal_of(now):
         parts.append(f"was {signal_of(before).word}, is {signal_of(now).word}")
-    came, went = _INTRODUCTIONS[name]
-    then, since = _items(name, before, spec), _items(name, now, spec)
-    for introduction, items in ((came, sorted(since - then)), (went, sorted(then - since))):
+    news = BY_NAME[name].news
+    if news is None:
+        return parts
+    then, since = ({prose(spec.labelled(each)) for each in news.findings(report)} for report in (before, now))
+    for introduction, items in ((news.came, sorted(since - then)), (news.went, sorted(then - since))):
         if items:
             more = f" and {len(items) - 5} more" if len(items) > 5 else ""
             parts.append(f"{introduction} {', '.join(items[:5])}{more}")
     return parts
-
-
-# How new and vanished findings of each report are introduced.
-_INTRODUCTIONS: dict[report_store.ReportName, tuple[str, str]] = {
-    "data_quality_report": ("new alarm about", "no alarm any more about"),
-    "drift_report": ("newly drifting:", "drifting no longer:"),
-    "performance_report": ("newly worse than promised:", "as promised again:"),
-    "fairness_report": ("newly beyond a limit:", "within its limit again:"),
-    "update_recommendation": ("now rests on groups", "no longer rests on groups"),
-}
-
-
-def _items(name: report_store.ReportName, report: StoredReport, spec: CohortSpec) -> set[str]:
-    """Findings of a report that may come and go, as words."""
-    inner = report.report
-    match name:
-        case "data_quality_report":
-            found = [
-                f"{words(each['column'])} ({each['kind']})" for each in inner.get("questions", ()) if each["alarm"]
-            ]
-        case "drift_report":
-            columns = [*inner.get("features", ()), *filter(None, [inner.get("prediction")])]
-            found = [words(each["distances"]["name"]) for each in columns if each["verdict"] == "drift"]
-        case "performance_report":
-            found = [words(each) for each in inner.get("worse", ())]
-        case "fairness_report":
-            failed = [each["criterion"] for each in inner.get("criteria", ()) if each["verdict"] == "fail"]
-            found = [prose(spec.labelled(each)) for each in failed]
-        case "update_recommendation":
-            found = [prose(spec.labelled(str(each))) for each in report.evidence.get("groups", ())]
-    return set(found)

@@ -93,7 +93,7 @@ def _report(
         made_at=newest.made_at[:19].replace("T", " "),
         earlier_model=newest.bundle_digest if is_earlier else None,
         pictures=pictures_of(name, history, synthetic=spec.synthetic),
-        table=None if drift else _table(label, _rows(newest), spec),
+        table=None if drift else _table(label, _rows(name, newest), spec),
         drift=drift_view(drift) if drift else None,
     )
 
@@ -134,13 +134,12 @@ def _prose(text: str, spec: CohortSpec) -> str:
     return prose(spec.labelled(text), _MEASURES)
 
 
-def _rows(report: StoredReport) -> list[dict[str, Any]]:
-    """The report's table: whichever list of rows it holds."""
+def _rows(name: report_store.ReportName, report: StoredReport) -> list[dict[str, Any]]:
+    """The report's table."""
     if report.rule is not None:
         return _evidence(report)
-    inner = report.report
-    rows = next((inner[name] for name in ("measures", "criteria", "questions") if inner.get(name)), ())
-    return [_flat(row) for row in rows]
+    table = BY_NAME[name].table
+    return [_flat(row) for row in report.report.get(table, ())] if table else []
 
 
 def _evidence(recommended: StoredReport) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ What belongs here: the form that every report declares. The reports themselves a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import duckdb
 
     from clinical_assets.modelling.bundle.bundle import Bundle
+    from clinical_assets.monitoring.report_store import StoredReport
     from clinical_assets.monitoring.windows import BatchWindow
     from clinical_assets.workspace import CohortHandle
 
@@ -122,6 +123,23 @@ class ReportLine:
 
 
 @dataclass(frozen=True)
+class ReportNews:
+    """What came and what went between a report and the one before it, for the sentences a page begins with.
+
+    Attributes
+    ----------
+    came, went : str
+        How new and how vanished findings are introduced.
+    findings : callable
+        A kept report to its findings in words, such as the columns that drift; the same words for the same finding.
+    """
+
+    came: str
+    went: str
+    findings: Callable[[StoredReport], Iterable[str]]
+
+
+@dataclass(frozen=True)
 class ReportType:
     """One monitoring report.
 
@@ -149,6 +167,10 @@ class ReportType:
         What is drawn over time.
     exported : mapping
         Metrics of the report by the name of the gauge that shows them.
+    table : str or None
+        Which list of its ``to_json`` a page shows as a table, its rows mappings with the same keys. None for no table.
+    news : ReportNews or None
+        Findings that may come and go. Without any a page tells when the light changes, and no more.
     """
 
     name: str
@@ -161,3 +183,5 @@ class ReportType:
     promise: Promise | None = None
     lines: tuple[ReportLine, ...] = ()
     exported: Mapping[str, str] = field(default_factory=dict)
+    table: str | None = None
+    news: ReportNews | None = None

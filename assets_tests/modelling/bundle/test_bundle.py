@@ -13,13 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import polars as pl
 import pytest
+from sklearn.neighbors import NearestCentroid
 
 from assets_tests.worlds.tables.training import made_up, make_spec
 from assets_tests.worlds.ward.bundle_facts import made_up_facts
+from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle import rehearsal
 from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.graph.onnx_graph import build_graph
 from clinical_assets.modelling.bundle.rehearsal import rehearse_export
 from clinical_assets.modelling.evaluation.training import train_cohort
 from clinical_assets.modelling.search import candidates
@@ -27,6 +31,7 @@ from clinical_assets.modelling.search.kinds import KINDS
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import start
 from clinical_assets.modelling.search.uncertainty import RiskUncertainty
+from clinical_assets.modelling.table.preparation import Preparation
 from clinical_assets.statistics.calibration.logistic import logit
 
 NAMES = tuple(f"f{i}" for i in range(8))
@@ -116,8 +121,31 @@ def test_trees_see_in_training_what_their_graph_sees(tmp_path: Path, name: str) 
     fitted = candidates.raw_risk(pipeline.predict_proba(X), floor=candidates.floor_of(name))
     assert np.abs(bundle.score(X) - fitted).max() < 2e-6
     told = bundle.explain(X[:300])
-    if name != "random_forest":  # sampled orders of a forest's columns close by themselves
+    if KINDS[name].explanation != "paths":  # sampled orders of columns close by themselves
         assert np.abs(told.base + told.contributions.sum(axis=1) - logit(fitted[:300])).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", candidates.SIMPLICITY)
+def test_no_graph_holds_a_row_that_it_was_fitted_on(tmp_path: Path, name: str) -> None:
+    model, X = _model(name)
+    graph = onnx.load(_write(tmp_path / "bundle", model, X).folder / "model.onnx").graph
+    arrays = [onnx.numpy_helper.to_array(each) for each in graph.initializer]
+    for each in (attribute for node in graph.node for attribute in node.attribute):
+        arrays += [np.asarray(each.floats)] + ([onnx.numpy_helper.to_array(each.t)] if each.t.dims else [])
+    held = b"".join(array.astype(np.float32).tobytes() for array in arrays if array.dtype.kind == "f")
+    # As the model saw them; where a value was missing its median stands in the graph by right.
+    rows = np.asarray(model.pipeline[:-1].transform(X), dtype=np.float32)[~np.isnan(X).any(axis=1), :3]
+    assert len(rows) > 100
+    assert sum(row.tobytes() in held for row in rows) == 0, "people's values would leave with the bundle"
+
+
+def test_a_model_without_a_converter_is_refused_with_its_name_and_a_cure() -> None:
+    model, X = _model("logistic_ridge")
+    preparation = Preparation.of(model.pipeline, n_features=X.shape[1])
+    estimator = NearestCentroid().fit(model.pipeline[:-1].transform(X), _rows()[1])
+    with pytest.raises(ClinicalAssetsError, match="NearestCentroid has no converter to ONNX") as refused:
+        build_graph(estimator, preparation, model.recalibration, floor=0.001, n_classes=2)
+    assert "modelling.candidates" in str(refused.value.cure)
 
 
 def test_a_graph_that_disagrees_is_found_before_the_search_is_paid_for(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +301,7 @@ def test_a_booster_that_is_not_the_graphs_is_refused_when_it_scores(tmp_path: Pa
         mixed.score(X[:1])
 
 
-@pytest.mark.parametrize("name", ["lightgbm", "xgboost", "random_forest"])
+@pytest.mark.parametrize("name", [name for name, kind in KINDS.items() if kind.single])
 def test_no_pickle_is_written_or_loaded_on_the_way_to_serving(tmp_path: Path, name: str) -> None:
     model, X = _model(name)
     seen: list[str] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,10 @@ from clinical_assets.modelling.search.kinds import KINDS, refuse_unknown
 def test_every_module_is_a_candidate_with_ranks_of_its_own() -> None:
     modules = [path for path in Path(kinds.__file__).parent.glob("*.py") if path.stem != "__init__"]
     assert {path.stem for path in modules} == set(KINDS)
-    assert (
-        len({kind.simplicity for kind in KINDS.values()}) == len({kind.cost for kind in KINDS.values()}) == len(KINDS)
-    )
+    for rank in ("simplicity", "cost"):
+        taken = Counter(getattr(kind, rank) for kind in KINDS.values())
+        doubled = {name: getattr(kind, rank) for name, kind in KINDS.items() if taken[getattr(kind, rank)] > 1}
+        assert not doubled, f"one {rank} for several candidates: {doubled}; taken are {sorted(taken)}"
     assert set(SIMPLICITY) == set(COSTLIEST) == set(KINDS)
     assert SIMPLICITY[0] == COSTLIEST[-1] == "logistic_ridge"
 

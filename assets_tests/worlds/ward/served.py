@@ -16,12 +16,14 @@ from assets_tests.worlds.ward.trained import COHORT, Trained, made_records, open
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.modelling.bundle.batch_scoring import ScoredBatch, score_batch
 from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.monitoring.report_type import ChampionContext
 from clinical_assets.monitoring.windows import matured_records
 from clinical_assets.warehouse.intake.batch_intake import receive
 from clinical_assets.warehouse.intake.outcome_files import receive_outcomes
 from clinical_assets.warehouse.outcomes.matured_outcomes import mature
 from clinical_assets.warehouse.sql.project import SqlProject
 from clinical_assets.warehouse.store.warehouse import Warehouse
+from clinical_assets.workspace import Workspace
 
 Row = dict[str, Any]
 
@@ -42,6 +44,12 @@ class Served:
     def bundle(self) -> Bundle:
         """The champion."""
         return self.trained.training.bundle()
+
+    @property
+    def champion(self) -> ChampionContext:
+        """What a monitoring report is made from."""
+        cohort = Workspace(self.trained.settings, self.trained.catalogue).cohort(COHORT)
+        return ChampionContext(cohort, self.bundle.digest, self.bundle)
 
     @property
     def warehouse(self) -> Warehouse:

@@ -11,15 +11,18 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.monitoring import report_store
 from clinical_assets.monitoring.drift.drift import drift_report
 from clinical_assets.monitoring.drift.report import DriftReport
+from clinical_assets.monitoring.reports import BY_NAME
 
 DIGEST = "sha256:" + "5f" * 32
-VERDICTS: dict[report_store.ReportName, tuple[str, ...]] = {
+_VERDICTS: dict[report_store.ReportName, tuple[str, ...]] = {
     "data_quality_report": ("sound", "alarm", "insufficient"),
     "drift_report": ("stable", "drift", "insufficient"),
     "performance_report": ("as promised", "worse", "insufficient"),
     "fairness_report": ("pass", "fail", "insufficient"),
     "update_recommendation": ("none", "wait", "repair_data", "ask", "intercept", "intercept_and_slope", "refit"),
 }
+#: Of each registered report; one that is not named above has these words.
+VERDICTS = {name: _VERDICTS.get(name, ("sound", "alarm", "insufficient")) for name in report_store.NAMES}
 _PARTS: dict[str, list[dict[str, Any]]] = {
     "data_quality_report": [
         {"column": name, "kind": kind, "then": 0.02, "now": now, "p": p, "alarm": p < 1e-4, "reason": reason}
@@ -135,11 +138,9 @@ def report(name: report_store.ReportName, verdict: str, *, number: int = 0) -> d
         }
     metrics = {key: value + 0.03 * number for key, value in _METRICS.get(name, {}).items()}
     inner: dict[str, Any] = {"n": 812}
-    key = {"data_quality_report": "questions", "performance_report": "measures", "fairness_report": "criteria"}.get(
-        name
-    )
-    if key is not None:
-        inner[key] = _PARTS[name]
+    table = BY_NAME[name].table
+    if table is not None:
+        inner[table] = _PARTS.get(name, [{"of": "rows", "value": 0.25}])
     if name == "drift_report":
         inner = drifted(0.6 if verdict == "drift" else 0.0).to_json()
     if name == "performance_report":

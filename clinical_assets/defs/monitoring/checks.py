@@ -93,7 +93,7 @@ def _judged(cohort: CohortHandle, newest: "StoredReport | None", promise: Promis
     if champion is None:
         unknown = "Nothing serves, so that there is nothing to judge."
     elif newest is None:
-        unknown = "There is no report yet."
+        unknown = "There is no report yet; the asset says why."
     elif newest.bundle_digest != champion.digest:
         unknown = "The newest report is about an earlier champion."
     if unknown is not None or newest is None:

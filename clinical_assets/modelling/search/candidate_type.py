@@ -34,8 +34,8 @@ class CandidateType:
         job to end is a short one.
     model : callable
         ``(parameters, n_classes, seed)`` to an unfitted classifier of scikit-learn's interface, one thread, seeded.
-        It takes sample weights if descriptions may combine it with ``class_weight``, and skl2onnx can convert it.
-        Libraries are imported inside.
+        Its ``fit`` takes ``sample_weight``, for ``class_weight`` and for cohorts with case weights. skl2onnx can
+        convert it, and the graph holds no row that it was fitted on. Libraries are imported inside.
     space : callable
         ``(trial, n_rows)`` to the parameters of one trial, when models are fitted on about `n_rows` rows.
     start : callable
@@ -43,7 +43,7 @@ class CandidateType:
     half_budget : bool
         Gets half the trials: one or two settings that matter little, or a slow fit.
     floor : float
-        Raw risks are kept this far from 0 and 1 before their log-odds are taken.
+        Raw risks are kept this far from 0 and 1 before their log-odds are taken; below 0.01.
     reads_missing : bool
         Takes NaN as it is, so that nothing stands before it (but with SMOTE, which cannot measure distances to NaN).
     flags_missing : bool
@@ -62,7 +62,8 @@ class CandidateType:
     explanation : str
         Which exact method breaks a score down for two classes; ``paths`` samples and suits every model.
     libraries : tuple of str
-        Modules that `model` imports, loaded once before threads ask for them.
+        Modules that `model` imports beside scikit-learn, named like their packages: loaded once before threads ask for
+        them, and named with their versions in the provenance of a bundle.
     """
 
     name: str

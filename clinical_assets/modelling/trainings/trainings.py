@@ -27,6 +27,7 @@ from clinical_assets.foundation.stored_format import BadDocument, VersionedDocum
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.description.training_results import StoredLeak, TrainingResults
 from clinical_assets.modelling.leakage.leak import Leak
+from clinical_assets.modelling.search.kinds import KINDS
 
 RESULTS, SPEC = "results.json", "spec.json"
 _LATEST = "latest.json"
@@ -123,6 +124,8 @@ def provenance(
         Plain values; the same on one machine for the same inputs.
     """
     boosters = [name for name in ("xgboost", "xgboost-cpu") if _installed(name)]
+    kinds = [KINDS[name] for name in spec.modelling.candidates if name in KINDS]
+    own = {name for kind in kinds for name in kind.libraries} - {"xgboost"}  # installed under either of two names
     return {
         "data_digest": data_digest,
         "snapshots": dict(sorted(snapshots.items())),
@@ -132,7 +135,7 @@ def provenance(
         "code_version": importlib.metadata.version("clinical-assets"),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "libraries": {name: importlib.metadata.version(name) for name in sorted([*_LIBRARIES, *boosters])},
+        "libraries": {name: importlib.metadata.version(name) for name in sorted({*_LIBRARIES, *boosters, *own})},
     }
 
 

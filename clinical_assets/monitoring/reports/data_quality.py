@@ -1,13 +1,28 @@
 """Whether new records look like records at all."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from clinical_assets.monitoring.report_type import (
     ChampionContext,
     NothingToReport,
     Promise,
     Report,
     ReportLine,
+    ReportNews,
     ReportType,
 )
+from clinical_assets.reporting.formats import words
+
+if TYPE_CHECKING:
+    from clinical_assets.monitoring.report_store import StoredReport
+
+
+def _alarms(report: StoredReport) -> list[str]:
+    asked = report.report.get("questions", ())
+    return [f"{words(each['column'])} ({each['kind']})" for each in asked if each["alarm"]]
+
 
 REPORT = ReportType(
     name="data_quality_report",
@@ -26,6 +41,8 @@ REPORT = ReportType(
         ReportLine("alarms", "alarms", 0.0, 5.0, rest=0.0),
     ),
     exported={"alarms": "quality_alarms"},
+    table="questions",
+    news=ReportNews("new alarm about", "no alarm any more about", _alarms),
 )
 
 

@@ -1,6 +1,20 @@
 """Whether new records have moved away from the champion's training rows."""
 
-from clinical_assets.monitoring.report_type import ChampionContext, Promise, Report, ReportLine, ReportType
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clinical_assets.monitoring.report_type import ChampionContext, Promise, Report, ReportLine, ReportNews, ReportType
+from clinical_assets.reporting.formats import words
+
+if TYPE_CHECKING:
+    from clinical_assets.monitoring.report_store import StoredReport
+
+
+def _drifting(report: StoredReport) -> list[str]:
+    columns = [*report.report.get("features", ()), *filter(None, [report.report.get("prediction")])]
+    return [words(each["distances"]["name"]) for each in columns if each["verdict"] == "drift"]
+
 
 REPORT = ReportType(
     name="drift_report",
@@ -23,6 +37,8 @@ REPORT = ReportType(
         ReportLine("prediction_psi", "PSI of the risk", 0.0, 0.4, rest=0.2),
     ),
     exported={name: name for name in ("psi_max", "prediction_psi", "features_drifted")},
+    # Features are drawn in a section of their own (``drift.section``).
+    news=ReportNews("newly drifting:", "drifting no longer:", _drifting),
 )
 
 

@@ -1,13 +1,27 @@
 """Whether the champion is as good as its card promised."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from clinical_assets.monitoring.report_type import (
     ChampionContext,
     NothingToReport,
     Promise,
     Report,
     ReportLine,
+    ReportNews,
     ReportType,
 )
+from clinical_assets.reporting.formats import words
+
+if TYPE_CHECKING:
+    from clinical_assets.monitoring.report_store import StoredReport
+
+
+def _worse(report: StoredReport) -> list[str]:
+    return [words(each) for each in report.report.get("worse", ())]
+
 
 REPORT = ReportType(
     name="performance_report",
@@ -32,6 +46,8 @@ REPORT = ReportType(
     exported={
         name: name for name in ("auroc", "calibration_intercept", "calibration_slope", "net_benefit", "outcomes")
     },
+    table="measures",
+    news=ReportNews("newly worse than promised:", "as promised again:", _worse),
 )
 
 

@@ -55,6 +55,11 @@ def build_graph(
     onnx.ModelProto
         Input ``features``, double, (n, p), NaN for missing; output ``risk``, double. The same model gives the same
         bytes.
+
+    Raises
+    ------
+    ClinicalAssetsError
+        Nothing turns this kind of model into a graph.
     """
     import onnx
     from onnx import TensorProto, checker, helper
@@ -159,6 +164,7 @@ def _converted(part: _Part, columns: str, estimator: Any) -> None:
     from onnx import TensorProto, compose
     from skl2onnx import convert_sklearn, update_registered_converter
     from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
 
     options = {"nocl": [True, False], "zipmap": [True, False, "columns"]}
@@ -179,14 +185,21 @@ def _converted(part: _Part, columns: str, estimator: Any) -> None:
             options=options,
         )  # fmt: skip
     logging.getLogger("skl2onnx").setLevel(logging.ERROR)
-    model = convert_sklearn(
-        estimator,
-        # Without a name the graph gets a random one, and two exports of one model would differ.
-        name="model",
-        initial_types=[("columns", FloatTensorType([None, estimator.n_features_in_]))],
-        options={id(estimator): {"zipmap": False}},
-        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
-    )
+    try:
+        model = convert_sklearn(
+            estimator,
+            # Without a name the graph gets a random one, and two exports of one model would differ.
+            name="model",
+            initial_types=[("columns", FloatTensorType([None, estimator.n_features_in_]))],
+            options={id(estimator): {"zipmap": False}},
+            target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+        )
+    except (MissingShapeCalculator, MissingConverter):
+        raise ClinicalAssetsError(
+            f"{kind} has no converter to ONNX, so that no bundle can hold it.",
+            cure="Take the candidate out of modelling.candidates, or write its terms into modelling/bundle/graph/"
+            "onnx_graph.py.",
+        ) from None
     part.node("Cast", [columns], "model_columns", to=TensorProto.FLOAT)
     graph = compose.add_prefix(model, prefix="model_").graph
     part.nodes += graph.node
