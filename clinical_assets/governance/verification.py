@@ -88,7 +88,7 @@ def verify_all(settings: Settings) -> EvidenceReport:
     -------
     Report
         Installation (a copy is noted), database file, ledger with every seal, people, verdicts, signatures, promotions,
-        pointers, bundles, dossiers, snapshots and registry.
+        pointers, bundles, dossiers, snapshots, registry, and control samples of what serves.
     """
     records = RecordsDatabase(settings)
     checks: tuple[tuple[str, Check], ...] = (
@@ -104,6 +104,7 @@ def verify_all(settings: Settings) -> EvidenceReport:
         ("dossiers", _dossiers),
         ("snapshots", _snapshots),
         ("registry", _registry),
+        ("control samples", _control_samples),
     )
     parts = tuple(_part(name, check, records) for name, check in checks)
     return EvidenceReport((*parts, *(_witnesses(records, address) for address in settings.witnesses)))
@@ -265,6 +266,13 @@ def _pointers(records: RecordsDatabase) -> Iterator[str | None]:
             yield None
         except ClinicalAssetsError as error:
             yield f"{cohort}: {error.message}"
+
+
+def _control_samples(records: RecordsDatabase) -> Iterator[str | None]:
+    # Late: it scores, and commands that only show a ledger start without what computes.
+    from clinical_assets.governance.promotion.control_samples import control_deviations
+
+    yield from control_deviations(records.settings)
 
 
 def _trained(records: RecordsDatabase) -> set[str | None]:
