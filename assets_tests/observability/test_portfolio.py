@@ -41,7 +41,10 @@ def test_a_model_is_followed_from_waiting_to_serving_to_retirement(made: Releasa
     made.judge(bias="insufficient")
     assert line(made).release == "waits for 1 waiver, 1 signature of reviewer"
     made.judge(bias="fail")
-    assert line(made).release == "blocked: gate_failed, unsigned"
+    failed = line(made)
+    assert failed.release == "blocked: gate_failed, unsigned"
+    assert failed.failed[0].startswith("bias/")
+    assert failed.gate_words.endswith(f"(failed: {', '.join(failed.failed)})")
     made.judge()
     made.approve()
     made.promote()
@@ -51,6 +54,18 @@ def test_a_model_is_followed_from_waiting_to_serving_to_retirement(made: Releasa
     retire(made.settings, COHORT, actor="root", reason="Alarms.", by=administrator(made.records))
     retired = line(made)
     assert (retired.champion, retired.champion_words[:8], retired.release[:9]) == (None, "retired ", "waits for")
+
+
+def test_a_line_has_site_calibration_and_net_benefit_with_their_intervals(made: Releasable) -> None:
+    found = line(made)
+    metrics, disease = made.candidate.training.results.metrics, made.candidate.spec.disease
+    assert found.site == f"{disease.name} ({', '.join(disease.icd10)})"
+    for name, words, digits in (("calibration_slope", found.slope, 3), ("net_benefit", found.benefit, 5)):
+        measure = metrics[name]
+        ends = (measure.value, measure.ci_low, measure.ci_high)
+        assert words == "{} ({} to {})".format(*(f"{end:z,.{digits}f}" for end in ends))
+    page = write_portfolio(Workspace(made.settings)).read_text(encoding="utf-8")
+    assert all(words in page for words in (found.site, found.slope, found.benefit))
 
 
 def test_the_page_has_a_line_for_every_cohort_and_links_that_open(made: Releasable) -> None:

@@ -80,7 +80,21 @@ def test_synthetic_data_is_named_first_on_every_page() -> None:
 
 
 def test_a_light_says_in_words_what_its_colour_says() -> None:
-    texts = ("real", "Ward", "ridge", "0.8", "90, 30", "5 of 5 pass", "serves", "since 2026-05-01", "Ann", "2026-05-02")
+    texts = (
+        "real",
+        "Ward",
+        "Flu (J11)",
+        "ridge",
+        "0.8",
+        "1.1",
+        "0.02",
+        "90, 30",
+        "5 of 5 pass",
+        "serves",
+        "since 2026-05-01",
+        "Ann",
+        "2026-05-02",
+    )
     line = CohortLine("a", *texts, problems=(), links=(), badges=(Badge("red", "alarm"), Badge("grey", "no report")))
     text = render_page(AllCohortsPage("now", ("Quality", "Drift"), (line,)))
     assert '<span class="badge red">alarm</span>' in text

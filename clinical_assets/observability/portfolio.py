@@ -58,6 +58,12 @@ class PortfolioEntry:
         Holdout of that training; of a micro-cohort its subjects.
     auroc : mapping or None
         ``value``, ``ci_low`` and ``ci_high`` on the holdout, from 0 to 1.
+    site : str or None
+        Disease and its ICD-10 codes.
+    calibration_slope, net_benefit : mapping or None
+        As ``auroc``; 1 is ideal of the slope, and net benefit is per unit at the cost threshold.
+    failed : tuple of str
+        Criteria that a gate failed, with the gate before a slash.
     finding : str or None
         Of a micro-cohort the headline of its study; of a refused training why.
     gates : mapping
@@ -89,6 +95,10 @@ class PortfolioEntry:
     n: int | None = None
     events: int | None = None
     auroc: Mapping[str, Any] | None = None
+    site: str | None = None
+    calibration_slope: Mapping[str, Any] | None = None
+    net_benefit: Mapping[str, Any] | None = None
+    failed: tuple[str, ...] = ()
     finding: str | None = None
     gates: Mapping[str, str] = field(default_factory=dict)
     blocked_by: tuple[str, ...] = ()
@@ -117,15 +127,23 @@ class PortfolioEntry:
         if not self.gates:
             return "–"
         other = [f"{gate}: {outcome}" for gate, outcome in self.gates.items() if outcome != "pass"]
-        return f"{len(self.gates) - len(other)} of {len(GATES)} pass" + (f"; {', '.join(other)}" if other else "")
+        words = f"{len(self.gates) - len(other)} of {len(GATES)} pass" + (f"; {', '.join(other)}" if other else "")
+        return words + (f" (failed: {', '.join(self.failed)})" if self.failed else "")
 
     @property
     def performance(self) -> str:
         """AUROC with its interval."""
-        if self.auroc is None or self.auroc["value"] is None:
-            return "–"
-        low, high = (fixed(self.auroc[end]) for end in ("ci_low", "ci_high"))
-        return f"{fixed(self.auroc['value'])} ({low} to {high})"
+        return _measured(self.auroc)
+
+    @property
+    def slope(self) -> str:
+        """Calibration slope with its interval."""
+        return _measured(self.calibration_slope)
+
+    @property
+    def benefit(self) -> str:
+        """Net benefit at the cost threshold with its interval; more digits, as that of a rare event is small."""
+        return _measured(self.net_benefit, digits=5)
 
     @property
     def champion_words(self) -> str:
@@ -133,6 +151,13 @@ class PortfolioEntry:
         if self.champion_since is not None:
             return f"since {self.champion_since[:10]}"
         return f"retired {self.retired_at[:10]}" if self.retired_at else "no champion"
+
+
+def _measured(measure: Mapping[str, Any] | None, *, digits: int = 3) -> str:
+    if measure is None or measure["value"] is None:
+        return "–"
+    low, high = (fixed(measure[end], digits=digits) for end in ("ci_low", "ci_high"))
+    return f"{fixed(measure['value'], digits=digits)} ({low} to {high})"
 
 
 def portfolio(workspace: Workspace) -> list[PortfolioEntry]:
@@ -169,6 +194,7 @@ def _cohort(cohort: CohortHandle, last_batch: str | None) -> PortfolioEntry:
     with _noted(entry):
         entry.owner = cohort.spec.owner.team
         entry.records = "synthetic" if cohort.spec.synthetic else "real"
+        entry.site = f"{cohort.spec.disease.name} ({', '.join(cohort.spec.disease.icd10)})"
     with _noted(entry):
         served = champion_pointer.last(cohort.settings, cohort.name)
         if served is not None and served.retired:
@@ -199,8 +225,9 @@ def _newest_model(entry: PortfolioEntry, cohort: CohortHandle) -> None:
     entry.n, entry.events = results.holdout.n, results.holdout.events
     # A model of the stand-in stays one when the files have come since.
     entry.records = "synthetic" if results.synthetic else entry.records
-    auroc = results.metrics.get("auroc")
-    entry.auroc = auroc.to_json() if auroc else None
+    for name in ("auroc", "calibration_slope", "net_benefit"):
+        measure = results.metrics.get(name)
+        setattr(entry, name, measure.to_json() if measure else None)
     card = training.report / "model_card.md"
     if card.is_file():
         entry.links["card"] = card
@@ -208,6 +235,13 @@ def _newest_model(entry: PortfolioEntry, cohort: CohortHandle) -> None:
         return
     runs = latest_verdicts(cohort.records, bundle_digest=results.bundle_digest)
     entry.gates = {gate: runs[gate].outcome for gate in GATES if gate in runs}
+    entry.failed = tuple(
+        f"{gate}/{each.criterion}"
+        for gate in GATES
+        if gate in runs
+        for each in runs[gate].verdicts
+        if each.verdict == "fail"
+    )
     place = dossier_folder.place_of(cohort.settings, cohort.name, results.bundle_digest)
     if place.is_dir():
         entry.links["dossier"] = place / dossier_folder.INDEX
@@ -263,8 +297,11 @@ def _line(entry: PortfolioEntry, folder: Path) -> CohortLine:
         name=entry.cohort,
         kind=" ".join(filter(None, (entry.records, "micro-cohort" if entry.is_micro_cohort else None))) or "–",
         owner=entry.owner or "–",
+        site=entry.site or "–",
         model=entry.model or entry.finding or "no model yet",
         performance=entry.performance,
+        slope=entry.slope,
+        benefit=entry.benefit,
         counts="–" if entry.n is None else f"{entry.n}, {entry.events}",
         gates=entry.gate_words,
         release=entry.release,

@@ -269,6 +269,10 @@ class CohortLine:
 
     Attributes
     ----------
+    site : str
+        Disease and its codes.
+    slope, benefit : str
+        Calibration slope, and net benefit at the cost threshold, each with its interval.
     counts : str
         Units and events that the performance was judged on.
     release : str
@@ -284,8 +288,11 @@ class CohortLine:
     name: str
     kind: str
     owner: str
+    site: str
     model: str
     performance: str
+    slope: str
+    benefit: str
     counts: str
     gates: str
     release: str
