@@ -73,14 +73,14 @@ class Built:
         return self.warehouse.query(sql)
 
 
-def build_cohort(name: str, settings: Settings) -> Built:
-    """Read, validate and build one shipped cohort; skips the test when its package is not installed."""
-    spec = in_use(CATALOGUE.spec(name), settings=settings, folder=CATALOGUE.entry(name).folder)
+def build_cohort(name: str, settings: Settings, catalogue: Catalogue = CATALOGUE) -> Built:
+    """Read, validate and build one cohort, by default a shipped one; skips the test where its package is missing."""
+    spec = in_use(catalogue.spec(name), settings=settings, folder=catalogue.entry(name).folder)
     for table in spec.tables.values():
         if isinstance(table.source, PackagedSource):
             packaged(table.source.package, table.source.file)
     warehouse = Warehouse(name, settings)
-    project = SqlProject(CATALOGUE.sql_folders, spec)
-    ingest(spec, settings=settings, folder=CATALOGUE.entry(name).folder)
+    project = SqlProject(catalogue.sql_folders, spec)
+    ingest(spec, settings=settings, folder=catalogue.entry(name).folder)
     validation = validate_cohort(spec, warehouse)
     return Built(spec, validation, build_features(spec, project, warehouse), warehouse, project)

@@ -21,6 +21,10 @@ COMMANDS = {
         f"{_DATA}.descriptions:check",
         "Check descriptions, their rules, SQL models and tests without reading any record.",
     ),
+    "draft": CommandEntry(
+        "clinical_assets.cli.draft:draft",
+        "Make a cohort of a folder of OMOP, MEDS or FHIR records: description, features by code, tables.",
+    ),
     "schema": CommandEntry(
         f"{_DATA}.descriptions:schema",
         "The JSON schema of a cohort description, with which editors complete and check the YAML.",
