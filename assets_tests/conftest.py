@@ -34,6 +34,7 @@ from clinical_assets.foundation.settings import (
     WITNESSES,
     Settings,
 )
+from clinical_assets.governance.gates.performance import latency
 from clinical_assets.governance.signing import passwords
 
 if TYPE_CHECKING:
@@ -59,6 +60,14 @@ def cheap_passwords() -> Iterator[None]:
     """Passwords of tests are worth no guess; what a guess costs elsewhere is tested with the passwords."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(passwords, "COST", passwords.HashCost(memory_kib=64, passes=1, lanes=1))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def short_measurements() -> Iterator[None]:
+    """Latency is measured as often as a judgement needs at least; more blocks only narrow its interval."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "BLOCKS", latency.LEAST_BLOCKS)
         yield
 
 
