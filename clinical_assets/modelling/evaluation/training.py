@@ -28,6 +28,7 @@ from clinical_assets.modelling.evaluation.result import CandidateResult, Counts,
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
 from clinical_assets.modelling.evaluation.thresholds import decide_threshold
 from clinical_assets.modelling.evaluation.training_warnings import observe, twin_findings, weight_findings
+from clinical_assets.modelling.leakage.alike import undeclared_groups
 from clinical_assets.modelling.leakage.leak import Leak
 from clinical_assets.modelling.leakage.leakage import find_leaks, find_model_leaks, refuse_leaks
 from clinical_assets.modelling.leakage.sources import FeatureSources
@@ -120,7 +121,7 @@ def train_cohort(
                 progress=progress,
             )
         with watch.stage("leaks of the models"):
-            leaks = (*leaks, *_model_leaks(estimates, train, spec, found=leaks))
+            leaks = (*leaks, *_model_leaks(estimates, train, spec, found=leaks, subjects=raw_frame))
             refuse_leaks(leaks, cohort=spec.name)
         with watch.stage("comparison"):
             compared = {name: _judge(estimate.risk, train, spec) for name, estimate in estimates.items()}
@@ -204,9 +205,14 @@ def train_cohort(
 
 
 def _model_leaks(
-    estimates: Mapping[str, NestedEstimate], train: ModelInput, spec: CohortSpec, *, found: tuple[Leak, ...]
+    estimates: Mapping[str, NestedEstimate],
+    train: ModelInput,
+    spec: CohortSpec,
+    *,
+    found: tuple[Leak, ...],
+    subjects: pl.DataFrame | None,
 ) -> tuple[Leak, ...]:
-    """What the candidate that ranks best owes to a few columns, if it ranks better than is honest."""
+    """What the candidate that ranks best owes to a few columns, or to records that resemble each other."""
     # A formula of others owes nothing to these rows.
     fitted = [name for name in estimates if not is_published(name)]
     if not fitted:
@@ -217,7 +223,8 @@ def _model_leaks(
         fixed = estimates[best].tuned[0].parameters
         return nested((best,), rest, modelling=spec.modelling, fixed=fixed)[best].risk
 
-    return find_model_leaks(train, spec, best, estimates[best].risk, score, found=found)
+    owed = find_model_leaks(train, spec, best, estimates[best].risk, score, found=found)
+    return owed if subjects is None else (*owed, *undeclared_groups(train, spec, subjects, score))
 
 
 def _people(train: ModelInput, subject: str) -> IntArray:

@@ -130,7 +130,8 @@ def _columns(train: ModelInput, spec: CohortSpec) -> Iterator[Finding]:
             f"boosted trees and forests read numbers of about seven digits, in which values merge: {told}.",
             "Subtract a constant in the feature model, such as the first date, or make it years or days.",
         )
-    strangers = sorted(set(spec.modelling.known_before) - set(train.feature_columns))
+    # A column of the subject table may be named to answer a suspected grouping.
+    strangers = sorted(set(spec.modelling.known_before) - set(train.feature_columns) - set(spec.subjects.columns))
     if strangers:
         yield Finding(
             "known_before_unknown",

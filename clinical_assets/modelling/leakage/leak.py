@@ -17,6 +17,7 @@ LeakKind = Literal[
     "copy",
     "one_sided",
     "duplicate",
+    "grouping",
 ]
 LeakAction = Literal["refuse", "ask", "warn"]
 """Fit nothing; fit, but let a person answer before a release; report."""
@@ -29,7 +30,7 @@ class Leak:
     Attributes
     ----------
     column : str
-        The feature, or several joined by commas where they leak together.
+        The feature (of a ``grouping`` any column), or several joined by commas where they leak together.
     kind : str
     evidence : str
         What was measured, with numbers and without identifiers.

@@ -13,6 +13,7 @@ Measured on training rows only: the holdout stays unseen. These kinds are told a
 ``one_sided``            a value that only one class has: a pathognomonic sign, or a copy of part of the outcome
 ``named_after_outcome``  a column that only its name makes suspicious: a person must answer before a release
 ``duplicate``            the same record, or the same subject, among training and holdout rows
+``grouping``             a column that says which records resemble each other, although none is declared (``alike``)
 
 A column that looks like a leak but is known in time is declared under ``modelling.known_before`` with its reason; then
 it is a warning that carries the reason. Roles, identifiers and shared subjects cannot be declared away.

@@ -136,6 +136,8 @@ def leakage(candidate: ReleaseCandidate, table: FeatureTable, subjects: pl.DataF
     beside = f" Suspicions listed in the evidence: {len(warned)}." if warned else ""
     if refused:
         reason = f"{_named(refused)} would leak the outcome into the model. {refused[0].cure}"
+    elif asked and asked[0].kind == "grouping":
+        reason = f"Records of one {asked[0].column} may not be independent: {asked[0].evidence} {asked[0].cure}{beside}"
     elif asked:
         reason = f"Only a person knows whether {_named(asked)} is known in time. {asked[0].cure}{beside}"
     else:
