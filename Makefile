@@ -2,7 +2,7 @@
 # make test       lint, types, import contract, tests         make dev    Dagster UI with daemon on the same state
 # make test-fast  tests that train nothing (under a minute)   make fix    what ruff can repair and format
 # make cov        all tests with a coverage report            make soak   tests with a real daemon (minutes)
-# make lock       recomputes requirements.lock                make bench  benchmarks (long)
+# make lock       recomputes requirements.lock                make bench  the table of benchmarks (long)
 # make advisories asks which installed packages have known vulnerabilities; the security gate reads the report
 # make dev PORT=3001    another port than 3000                make demo DEMO_COHORTS="framingham_chd"
 # make campaign   kills, forged rows, flipped bits and hostile files for CAMPAIGN_MINUTES (30); counts, no violation allowed
@@ -84,8 +84,9 @@ fix: env
 dev: home
 	@cd $(DAGSTER_HOME) && $(CURDIR)/$(BIN)/dagster dev -w $(CURDIR)/workspace.yaml --host 127.0.0.1 --port $${PORT:-3000}
 
+# BENCH=--quick takes minutes and says so; every script in benchmarks/ also runs by itself.
 bench: env
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@$(BIN)/python benchmarks/table.py $(BENCH) --into build/bench
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }
