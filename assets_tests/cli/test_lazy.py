@@ -63,7 +63,7 @@ def test_the_jobs_that_help_lists_are_those_that_dagster_knows() -> None:
     ("words", "found"),
     [
         ("clinical-assets ga", ["gates"]),
-        ("clinical-assets gates heart_d", ["heart_disease"]),
+        ("clinical-assets gates heart_f", ["heart_failure_mortality"]),
         ("clinical-assets materialize --job promote", ["promote_champion"]),
     ],
 )

@@ -116,6 +116,10 @@ COMMANDS = {
         f"{_CLI}.operations.page:page",
         "Ask a bundle about patients in a browser on this machine, until Ctrl-C: no account, and nothing on record.",
     ),
+    "explore": CommandEntry(
+        f"{_CLI}.operations.explore:explore",
+        "Move threshold, costs and subgroup of the newest model in a browser on this machine, until Ctrl-C.",
+    ),
     "keys": CommandEntry(
         f"{_CLI}.operations.keys:app", "Keys of callers of the prediction API: new, list, rotate, revoke."
     ),

@@ -88,6 +88,15 @@ def test_groups_are_named_by_their_labels() -> None:
     assert spec.labelled("sex=01, unisex=0, sex=0: Female") == "sex=01, unisex=0, sex=0: Female"
 
 
+def test_risks_of_a_few_in_a_million_are_drawn() -> None:
+    risk = np.linspace(2e-6, 5e-5, 200)
+    event = np.arange(200) % 20 == 0
+    drawn = plots.risk_distribution_figure(event, risk, classes=["no", "yes"], tiers={"Low": 0.0, "High": 2e-5})
+    low, high = drawn.axes[0].get_xlim()
+    assert low < risk.min() * 1.01
+    assert high > risk.max()
+
+
 def test_a_rare_outcome_fills_its_panel_as_a_common_one_does() -> None:
     rng = np.random.default_rng(1)
     risk = 1 / (1 + np.exp(-rng.normal(-3.5, 1.1, 3000)))

@@ -23,7 +23,7 @@ COMMANDS = {
     ),
     "draft": CommandEntry(
         "clinical_assets.cli.draft:draft",
-        "Make a cohort of a folder of OMOP, MEDS or FHIR records: description, features by code, tables.",
+        "Make a cohort of standard records: description, features counted by code before the index date, tables.",
     ),
     "schema": CommandEntry(
         f"{_DATA}.descriptions:schema",

@@ -276,7 +276,9 @@ def risk_distribution_figure(
     """The figure of `risk_distribution_picture`."""
     figure, panels = stacked_panels("Predicted risk", synthetic, heights=(1, 1))
     logarithmic = float(np.quantile(risk, 0.9)) < 0.2
-    low, high = max(float(risk.min()), 1e-4), end_of_axis([float(risk.max())])
+    high = end_of_axis([float(risk.max())])
+    # Of risks in ten thousandths the axis shows three decades.
+    low = max(float(risk.min()), min(1e-4, high / 1000))
     bins = np.geomspace(low, high, 31) if logarithmic else np.linspace(0, high, 31)
     if logarithmic:
         panels[1].set_xscale("log")
