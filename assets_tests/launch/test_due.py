@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from assets_tests.worlds.machine.graphs import COHORT
 from assets_tests.worlds.team.cohorts import Team, write_csv
 from clinical_assets.dagster_private import new_run_id
 from clinical_assets.definitions import load
+from clinical_assets.defs.shared.made_from import MADE_FROM
 from clinical_assets.launch.due import Due, DueAssets
 from clinical_assets.launch.instance import open_instance
 from clinical_assets.launch.worker import run_cohort
@@ -127,6 +129,15 @@ def test_costs_and_words_redo_no_table(place: Place) -> None:
         "model_card",
     )
     before()
+
+
+def test_another_version_of_a_library_trains_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    cohort, made_from = Workspace.from_environment().cohort(COHORT), MADE_FROM["risk_model"].made_from
+    before = made_from.digests(cohort)
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: f"{name} of tomorrow")
+    after = made_from.digests(cohort)
+    assert [name for name in before if before[name] != after[name]] == ["libraries"]
+    assert before.keys() == after.keys()
 
 
 def test_an_erasure_or_a_delivery_makes_raw_records_due(place: Place) -> None:

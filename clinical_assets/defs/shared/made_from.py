@@ -153,9 +153,12 @@ def overview_parts(cohort: CohortHandle) -> dict[str, object]:
 
 
 def model_parts(cohort: CohortHandle) -> dict[str, object]:
-    """What a training is made from: the facts that stand in its provenance."""
+    """What a training is made from: the facts and the libraries that stand in its provenance."""
+    from clinical_assets.modelling.trainings.trainings import libraries
+
     facts = cohort.spec.training_facts()
     return {
+        "libraries": libraries(cohort.spec),
         "decisions": facts.pop("decisions"),
         "modelling": facts.pop("modelling"),
         "tables": facts.pop("tables"),

@@ -123,9 +123,6 @@ def provenance(
     dict
         Plain values; the same on one machine for the same inputs.
     """
-    boosters = [name for name in ("xgboost", "xgboost-cpu") if _installed(name)]
-    kinds = [KINDS[name] for name in spec.modelling.candidates if name in KINDS]
-    own = {name for kind in kinds for name in kind.libraries} - {"xgboost"}  # installed under either of two names
     return {
         "data_digest": data_digest,
         "snapshots": dict(sorted(snapshots.items())),
@@ -135,8 +132,16 @@ def provenance(
         "code_version": importlib.metadata.version("clinical-assets"),
         "python": platform.python_version(),
         "machine": platform.machine(),
-        "libraries": {name: importlib.metadata.version(name) for name in sorted({*_LIBRARIES, *boosters, *own})},
+        "libraries": libraries(spec),
     }
+
+
+def libraries(spec: CohortSpec) -> dict[str, str]:
+    """Version of every installed library that a training of the cohort runs."""
+    boosters = [name for name in ("xgboost", "xgboost-cpu") if _installed(name)]
+    kinds = [KINDS[name] for name in spec.modelling.candidates if name in KINDS]
+    own = {name for kind in kinds for name in kind.libraries} - {"xgboost"}  # installed under either of two names
+    return {name: importlib.metadata.version(name) for name in sorted({*_LIBRARIES, *boosters, *own})}
 
 
 def keep(
