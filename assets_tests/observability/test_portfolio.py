@@ -60,10 +60,10 @@ def test_a_line_has_site_calibration_and_net_benefit_with_their_intervals(made: 
     found = line(made)
     metrics, disease = made.candidate.training.results.metrics, made.candidate.spec.disease
     assert found.site == f"{disease.name} ({', '.join(disease.icd10)})"
-    for name, words, digits in (("calibration_slope", found.slope, 3), ("net_benefit", found.benefit, 5)):
+    for name, words, form in (("calibration_slope", found.slope, "z,.3f"), ("net_benefit", found.benefit, ".2g")):
         measure = metrics[name]
         ends = (measure.value, measure.ci_low, measure.ci_high)
-        assert words == "{} ({} to {})".format(*(f"{end:z,.{digits}f}" for end in ends))
+        assert words == "{} ({} to {})".format(*(f"{end:{form}}" for end in ends))
     page = write_portfolio(Workspace(made.settings)).read_text(encoding="utf-8")
     assert all(words in page for words in (found.site, found.slope, found.benefit))
 

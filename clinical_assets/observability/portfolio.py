@@ -7,7 +7,7 @@ the page of one cohort (``monitoring.pages``). What cannot be read of a cohort i
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,8 +142,8 @@ class PortfolioEntry:
 
     @property
     def benefit(self) -> str:
-        """Net benefit at the cost threshold with its interval; more digits, as that of a rare event is small."""
-        return _measured(self.net_benefit, digits=5)
+        """Net benefit at the cost threshold with its interval, to two digits: that of a rare event is small."""
+        return _measured(self.net_benefit, show=lambda value: "unbounded" if value is None else f"{value:.2g}")
 
     @property
     def champion_words(self) -> str:
@@ -153,11 +153,11 @@ class PortfolioEntry:
         return f"retired {self.retired_at[:10]}" if self.retired_at else "no champion"
 
 
-def _measured(measure: Mapping[str, Any] | None, *, digits: int = 3) -> str:
+def _measured(measure: Mapping[str, Any] | None, *, show: Callable[[float | None], str] = fixed) -> str:
     if measure is None or measure["value"] is None:
         return "–"
-    low, high = (fixed(measure[end], digits=digits) for end in ("ci_low", "ci_high"))
-    return f"{fixed(measure['value'], digits=digits)} ({low} to {high})"
+    low, high = (show(measure[end]) for end in ("ci_low", "ci_high"))
+    return f"{show(measure['value'])} ({low} to {high})"
 
 
 def portfolio(workspace: Workspace) -> list[PortfolioEntry]:

@@ -48,9 +48,9 @@ def number(value: float | None) -> str:
     return f"{value:z.3f}" if abs(value) >= 0.001 else f"{value:.1g}"
 
 
-def fixed(value: float | None, *, digits: int = 3) -> str:
-    """A measure or an end of its interval with so many decimals; None stands for an end that cannot be given."""
-    return "unbounded" if value is None else f"{value:z,.{digits}f}"
+def fixed(value: float | None) -> str:
+    """A measure or an end of its interval with three decimals; None stands for an end that cannot be given."""
+    return "unbounded" if value is None else f"{value:z,.3f}"
 
 
 class HasInterval(Protocol):
