@@ -188,14 +188,14 @@ def macro_mean_absolute_error(
     Estimate
         0 is ideal, `n_classes` - 1 is worst. `events` counts exact agreements.
 
-    Raises InsufficientData if a class has no record: its error is unknown.
+    Raises InsufficientData if a class has no record, or so few that more than 5 % of the resamples lack it.
 
     Source: Baccianella, Esuli & Sebastiani 2009, doi 10.1109/ISDA.2009.230.
 
     Examples
     --------
-    >>> y = [0, 0, 0, 0, 1, 2]
-    >>> macro_mean_absolute_error(y, [0] * 6, n_classes=3, n_resamples=100).value  # (0 + 1 + 2) / 3
+    >>> y = [0, 0, 0, 0, 1, 2] * 10
+    >>> macro_mean_absolute_error(y, [0] * 60, n_classes=3, n_resamples=100).value  # (0 + 1 + 2) / 3
     1.0
     >>> macro_mean_absolute_error(y, y, n_classes=3, n_resamples=100).value
     0.0
