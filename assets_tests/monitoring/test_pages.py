@@ -14,7 +14,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.monitoring import report_plots, report_store
 from clinical_assets.monitoring.pages import write_cohort_page
-from clinical_assets.monitoring.report_type import ReportType
+from clinical_assets.monitoring.report_type import ReportType, StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
 from clinical_assets.reporting.formats import prose, words
@@ -178,8 +178,8 @@ def test_text_from_records_cannot_become_markup(small_spec: CohortSpec, settings
     assert "<script" not in write_cohort_page(settings, small_spec, champion=DIGEST).read_text(encoding="utf-8")
 
 
-def _judged(verdict: str) -> report_store.StoredReport:
-    return report_store.StoredReport(made_at="now", verdict=verdict, summary="-", bundle_digest=DIGEST)
+def _judged(verdict: str) -> StoredReport:
+    return StoredReport(made_at="now", verdict=verdict, summary="-", bundle_digest=DIGEST)
 
 
 def test_a_verdict_that_nobody_thought_of_is_red() -> None:

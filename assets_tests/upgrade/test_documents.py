@@ -14,7 +14,7 @@ from clinical_assets.governance.dossier.folder import DossierManifest
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.trainings.trainings import LatestTraining
-from clinical_assets.monitoring.report_store import StoredReport
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.pathways.results.expression_store import (
     CARRIED,
     EXPRESSION,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.monitoring import report_store
-from clinical_assets.monitoring.report_store import StoredReport
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
 from clinical_assets.reporting.formats import prose

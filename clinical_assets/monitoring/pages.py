@@ -22,7 +22,7 @@ from clinical_assets.monitoring.changes import changes_since
 from clinical_assets.monitoring.drift.report import DriftReport
 from clinical_assets.monitoring.drift.section import drift_view
 from clinical_assets.monitoring.report_plots import pictures_of
-from clinical_assets.monitoring.report_store import StoredReport
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import Signal, signal_of
 from clinical_assets.reporting.formats import prose, shown, words

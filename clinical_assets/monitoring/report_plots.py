@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from clinical_assets.monitoring.report_store import ReportName, StoredReport
-from clinical_assets.monitoring.report_type import ReportLine
+from clinical_assets.monitoring.report_store import ReportName
+from clinical_assets.monitoring.report_type import ReportLine, StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.reporting.figures import ACCENT, INK, QUIET, new_figure, png
 from clinical_assets.reporting.views import EmbeddedPicture

@@ -11,57 +11,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from clinical_assets.foundation.atomic_files import write_whole
 from clinical_assets.foundation.canonical import readable_json
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.foundation.stored_format import VersionedDocument
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.monitoring.reports import REPORTS
 
 #: Name of a report.
 ReportName = str
 NAMES: tuple[ReportName, ...] = tuple(report.name for report in REPORTS)
 _LATEST = "latest.json"
-
-
-class StoredReport(VersionedDocument):
-    """A report of one window.
-
-    Attributes
-    ----------
-    made_at : str
-        UTC.
-    verdict, summary : str
-        What it comes to, in its own word and in a sentence.
-    window : str or None
-        Records or outcomes that it is about.
-    bundle_digest : str
-        The model that it is about.
-    metrics : dict
-        Numbers that are drawn over time.
-    report : dict
-        Everything, as the report itself writes it.
-    cause, action, rule, reason, n, events, wanted, evidence
-        Of an update recommendation, which has no `metrics` and no `report`; see `Recommendation`. ``cause`` is a
-        digest: the same evidence has the same.
-    """
-
-    made_at: str
-    verdict: str
-    summary: str
-    window: str | None = None
-    bundle_digest: str
-    metrics: dict[str, int | float | None] = Field(default_factory=dict)
-    report: dict[str, Any] = Field(default_factory=dict)
-    cause: str | None = None
-    action: str | None = None
-    rule: str | None = None
-    reason: str | None = None
-    n: int | None = None
-    events: int | None = None
-    wanted: str | None = None
-    evidence: dict[str, Any] = Field(default_factory=dict)
 
 
 def folder_of(settings: Settings, cohort: str) -> Path:

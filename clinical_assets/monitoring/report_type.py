@@ -10,13 +10,55 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from pydantic import Field
+
+from clinical_assets.foundation.stored_format import VersionedDocument
+
 if TYPE_CHECKING:
     import duckdb
 
     from clinical_assets.modelling.bundle.bundle import Bundle
-    from clinical_assets.monitoring.report_store import StoredReport
     from clinical_assets.monitoring.windows import BatchWindow
     from clinical_assets.workspace import CohortHandle
+
+
+class StoredReport(VersionedDocument):
+    """A report of one window.
+
+    Attributes
+    ----------
+    made_at : str
+        UTC.
+    verdict, summary : str
+        What it comes to, in its own word and in a sentence.
+    window : str or None
+        Records or outcomes that it is about.
+    bundle_digest : str
+        The model that it is about.
+    metrics : dict
+        Numbers that are drawn over time.
+    report : dict
+        Everything, as the report itself writes it.
+    cause, action, rule, reason, n, events, wanted, evidence
+        Of an update recommendation, which has no `metrics` and no `report`; see `Recommendation`. ``cause`` is a
+        digest: the same evidence has the same.
+    """
+
+    made_at: str
+    verdict: str
+    summary: str
+    window: str | None = None
+    bundle_digest: str
+    metrics: dict[str, int | float | None] = Field(default_factory=dict)
+    report: dict[str, Any] = Field(default_factory=dict)
+    cause: str | None = None
+    action: str | None = None
+    rule: str | None = None
+    reason: str | None = None
+    n: int | None = None
+    events: int | None = None
+    wanted: str | None = None
+    evidence: dict[str, Any] = Field(default_factory=dict)
 
 
 class NothingToReport(Exception):

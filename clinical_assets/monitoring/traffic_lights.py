@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from clinical_assets.monitoring.report_store import StoredReport
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.reporting.views import Colour
 
 # Grey says that nothing could be judged; it is never shown as green.

@@ -32,7 +32,6 @@ from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import Signal, signal_of
 from clinical_assets.pathways.results.kept_results import STUDY, STUDY_PAGE, SUBJECT_PAGES, read_kept
 from clinical_assets.records.clock import utc_now
-from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger
 from clinical_assets.reporting.formats import fixed
 from clinical_assets.reporting.pages import render_page
@@ -231,7 +230,7 @@ def _newest_model(entry: PortfolioEntry, cohort: CohortHandle) -> None:
     card = training.report / "model_card.md"
     if card.is_file():
         entry.links["card"] = card
-    if not has_records(cohort.records):
+    if not cohort.records.exists:
         return
     runs = latest_verdicts(cohort.records, bundle_digest=results.bundle_digest)
     entry.gates = {gate: runs[gate].outcome for gate in GATES if gate in runs}
@@ -284,7 +283,7 @@ def _noted(entry: PortfolioEntry) -> Iterator[None]:
 
 
 def _newest_batches(workspace: Workspace) -> dict[str, str]:
-    if not has_records(workspace.records):
+    if not workspace.records.exists:
         return {}
     query = sa.select(ledger.c.cohort, sa.func.max(ledger.c.at)).where(ledger.c.action == "batch")
     with workspace.records.read() as connection:

@@ -113,6 +113,11 @@ class RecordsDatabase:
         return self.url.get_backend_name() != "sqlite"
 
     @property
+    def exists(self) -> bool:
+        """Whether there is a database; looking makes none. A server's is taken to be there."""
+        return self.on_server or self.url.database is None or Path(self.url.database).exists()
+
+    @property
     def engine(self) -> sa.Engine:
         """The SQLAlchemy engine; the first use in a process makes tables and guards where they are missing.
 

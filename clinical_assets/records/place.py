@@ -15,7 +15,6 @@ import json
 import os
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from clinical_assets.foundation.atomic_files import PRIVATE, new_file
 from clinical_assets.foundation.settings import INSTALLATION, Settings
@@ -23,9 +22,6 @@ from clinical_assets.foundation.stored_format import BadDocument, NewerFormat, V
 from clinical_assets.records.clock import utc_now
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.keys.private_files import refused
-
-if TYPE_CHECKING:
-    from clinical_assets.records.database import RecordsDatabase
 
 FILE = "installation.json"
 
@@ -152,8 +148,3 @@ def write_identity(settings: Settings, identifier: str) -> None:
                 json.dump(found.to_json(), file, indent=1)
     except OSError as error:
         raise refused(path, error) from error
-
-
-def has_records(records: RecordsDatabase) -> bool:
-    """Whether there is a database of records; looking must not make one."""
-    return records.on_server or records.url.database is None or Path(records.url.database).exists()

@@ -14,7 +14,8 @@ from typing import Any
 import duckdb
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.records.keys.subject_names import SubjectNames
 from clinical_assets.records.prediction_log.lines import PREDICTION, LogEntry
 from clinical_assets.records.prediction_log.writer import LogReceipt, PredictionLog

@@ -8,7 +8,7 @@ import pytest
 
 from assets_tests.worlds.ward.trained import COHORT, Trained, train_again
 from clinical_assets.governance.candidate.candidate import CandidateChanged, candidate_of
-from clinical_assets.modelling.bundle.bundle import BundleError
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.trainings.trainings import NoTraining, with_bundle
 from clinical_assets.workspace import Workspace
 

@@ -17,7 +17,7 @@ from assets_tests.worlds.ward.served import Served, new_patients
 from assets_tests.worlds.ward.three_classes import three_class_bundle
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.modelling.bundle.batch_scoring import score_batch
-from clinical_assets.modelling.bundle.bundle import BundleError
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.bundle.record_scoring import RecordScorer, TableRows
 from clinical_assets.statistics.calibration.logistic import logit
 from clinical_assets.statistics.decisions.class_costs import cheapest_class, equal_costs

@@ -22,7 +22,8 @@ from assets_tests.worlds.tables.training import made_up, make_spec
 from assets_tests.worlds.ward.bundle_facts import made_up_facts
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle import rehearsal
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.bundle.graph.onnx_graph import build_graph
 from clinical_assets.modelling.bundle.rehearsal import rehearse_export
 from clinical_assets.modelling.evaluation.training import train_cohort

@@ -12,7 +12,8 @@ import pytest
 from assets_tests.worlds.machine.tracked import ROWS, small_bundle
 from assets_tests.worlds.ward.released import flip_a_byte
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.champion.champion_pointer import (
     POINTER,

@@ -22,7 +22,7 @@ from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.released import Releasable, flip_a_byte
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.cohorts.registry import Catalogue
-from clinical_assets.modelling.bundle.bundle import BundleError
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.serving.pages.app import bundle_app
 from clinical_assets.serving.pages.patients.bundle_desk import NoDescription

@@ -32,10 +32,9 @@ def experiments(context: dg.SensorEvaluationContext, platform: Platform) -> dg.S
     holds the last line of each log that was judged, and the hour, because time alone ends one, too.
     """
     from clinical_assets.experiments.watching import watch_experiment
-    from clinical_assets.records.place import has_records
 
     workspace = platform.workspace()
-    if not has_records(workspace.records):
+    if not workspace.records.exists:
         return dg.SkipReason("Nothing was ever recorded.")
     known = set(partitions.cohorts().get_partition_keys())
     began = {str(each.cohort) for each in workspace.ledger.entries(action="experiment")} & known

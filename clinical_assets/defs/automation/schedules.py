@@ -57,9 +57,7 @@ def daily_monitoring(context: dg.ScheduleEvaluationContext, platform: Platform) 
 )
 def daily_verification(context: dg.ScheduleEvaluationContext, platform: Platform) -> Requests:
     """One run a day, once anything was recorded."""
-    from clinical_assets.records.place import has_records
-
-    if has_records(platform.workspace().records):
+    if platform.workspace().records.exists:
         yield dg.RunRequest(run_key=f"verify:{_day(context)}", tags={_KIND: "daily"})
     else:
         yield dg.SkipReason("Nothing was ever recorded.")

@@ -171,10 +171,9 @@ def promotion(context: dg.SensorEvaluationContext, platform: Platform) -> dg.Sen
     from clinical_assets.foundation.errors import ClinicalAssetsError
     from clinical_assets.governance.promotion.auto_promotion import ready
     from clinical_assets.governance.promotion.blocker import in_short
-    from clinical_assets.records.place import has_records
 
     workspace = platform.workspace()
-    if not has_records(workspace.records):
+    if not workspace.records.exists:
         return dg.SkipReason("Nothing was ever recorded.")
     seen: dict[str, Any] = json.loads(context.cursor) if context.cursor else {"seq": 0, "again": []}
     ledger = workspace.ledger

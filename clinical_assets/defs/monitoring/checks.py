@@ -16,7 +16,7 @@ from clinical_assets.monitoring.reports import REPORTS
 from clinical_assets.workspace import CohortHandle
 
 if TYPE_CHECKING:
-    from clinical_assets.monitoring.report_store import StoredReport
+    from clinical_assets.monitoring.report_type import StoredReport
 
 _SEVERITY = {"error": dg.AssetCheckSeverity.ERROR, "warning": dg.AssetCheckSeverity.WARN}
 

@@ -12,7 +12,8 @@ from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.trainings import Training

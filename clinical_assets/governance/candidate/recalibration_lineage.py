@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.modelling.bundle.bundle import MODEL, Bundle
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import DESCRIPTION, BundleManifest, StoredRecalibration
+from clinical_assets.modelling.bundle.bundle_files import MODEL
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.recalibrated import verify_map
 from clinical_assets.modelling.trainings.reference import ReferenceMissing, read_reference

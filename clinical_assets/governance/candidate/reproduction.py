@@ -25,8 +25,9 @@ from clinical_assets.foundation.settings import Settings
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
 from clinical_assets.governance.candidate.kept_description import differing_paths, trained_spec
 from clinical_assets.governance.candidate.recalibration_lineage import origin_of
-from clinical_assets.modelling.bundle.bundle import RUN, Bundle
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import DESCRIPTION, BundleManifest
+from clinical_assets.modelling.bundle.bundle_files import RUN
 from clinical_assets.modelling.trainings.make_bundle import make_bundle, processor
 from clinical_assets.sources.files import workspace
 from clinical_assets.warehouse.features.features import build_features

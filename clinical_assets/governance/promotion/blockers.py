@@ -25,7 +25,8 @@ from clinical_assets.governance.signing.approval_status import ApprovalStatus, l
 from clinical_assets.governance.signing.signatures import refuse_changed, standing_on
 from clinical_assets.governance.verdicts.verdict import GATES, Gate
 from clinical_assets.governance.verdicts.verdict_store import GateRun, VerdictsChanged, latest_verdicts
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.trainings import trainings
 from clinical_assets.modelling.trainings.reference import ReferenceMissing

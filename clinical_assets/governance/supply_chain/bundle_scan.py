@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clinical_assets.modelling.bundle.bundle import MODEL, RUN, STATEMENT
 from clinical_assets.modelling.bundle.bundle_description import DESCRIPTION, MANIFEST
+from clinical_assets.modelling.bundle.bundle_files import MODEL, RUN, STATEMENT
 
 _LARGEST_BYTES = 512 * 1024**2
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")

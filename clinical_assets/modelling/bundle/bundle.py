@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clinical_assets.foundation.canonical import hex_of, listing_digest, readable_json
-from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.sealed_folder import digests_in, first_changed, new_folder, odd_names, put
 from clinical_assets.foundation.stored_format import BadDocument
 from clinical_assets.foundation.types import FloatArray, IntArray
@@ -26,6 +25,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
     BundleFacts,
     BundleManifest,
 )
+from clinical_assets.modelling.bundle.bundle_files import RUN, STATEMENT, BundleError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,14 +35,9 @@ if TYPE_CHECKING:
     from clinical_assets.modelling.bundle.scorer import BundleScorer, RiskIntervals
 
 FORMAT = 1
-MODEL, STATEMENT, RUN = "model.onnx", "features.sql", "run.json"
 #: The folder of a bundle, in that of its training.
 BUNDLE = "bundle"
 _LARGEST_BYTES = 512 * 1024**2
-
-
-class BundleError(ClinicalAssetsError):
-    """A bundle that is incomplete, changed, or of another format."""
 
 
 @dataclass(frozen=True)

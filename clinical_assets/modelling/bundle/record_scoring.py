@@ -21,7 +21,8 @@ import numpy as np
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.batch_scoring import RowDecisions, decisions_of, insert_arrow, with_scores
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.bundle.contributions import Explanation
 from clinical_assets.warehouse.sql.schema import empty_database, table_types
 from clinical_assets.warehouse.store.sql_text import quoted

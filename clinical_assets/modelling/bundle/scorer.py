@@ -15,7 +15,6 @@ import numpy as np
 
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.booster import NativeScore, load_booster
-from clinical_assets.modelling.bundle.bundle import MODEL, STATEMENT, BundleError
 from clinical_assets.modelling.bundle.bundle_description import (
     XGBOOST,
     BundleDescription,
@@ -24,6 +23,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
     StoredRecalibration,
     StoredUncertainty,
 )
+from clinical_assets.modelling.bundle.bundle_files import MODEL, STATEMENT, BundleError
 from clinical_assets.modelling.bundle.contributions import Explainer, export
 from clinical_assets.modelling.bundle.fitted import Fitted
 from clinical_assets.modelling.bundle.graph.onnx_graph import build_graph

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING
 from clinical_assets.foundation.canonical import hex_of
 from clinical_assets.foundation.sealed_folder import new_folder, put
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import MANIFEST
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.tracking import mlflow_store
 from clinical_assets.modelling.tracking.mlflow_runs import BUNDLE_FOLDER, DAGSTER_RUN, SYNTHETIC_NOTE, TrackedRun
 from clinical_assets.modelling.tracking.mlflow_store import RegistryError, exclusive

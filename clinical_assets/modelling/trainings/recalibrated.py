@@ -23,7 +23,7 @@ from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.sealed_folder import new_folder
 from clinical_assets.foundation.settings import Settings
-from clinical_assets.modelling.bundle.bundle import MODEL, RUN, Bundle
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import (
     MANIFEST,
     BundleDescription,
@@ -33,6 +33,7 @@ from clinical_assets.modelling.bundle.bundle_description import (
     StoredRecalibration,
     StoredUncertainty,
 )
+from clinical_assets.modelling.bundle.bundle_files import MODEL, RUN
 from clinical_assets.modelling.bundle.scorer import square_factor, triangle
 from clinical_assets.modelling.description.model_terms import model_terms
 from clinical_assets.modelling.description.performance import age_bands

@@ -16,7 +16,7 @@ from clinical_assets.monitoring.report_type import (
 from clinical_assets.reporting.formats import words
 
 if TYPE_CHECKING:
-    from clinical_assets.monitoring.report_store import StoredReport
+    from clinical_assets.monitoring.report_type import StoredReport
 
 
 def _alarms(report: StoredReport) -> list[str]:

@@ -8,7 +8,7 @@ from clinical_assets.monitoring.report_type import ChampionContext, Promise, Rep
 from clinical_assets.reporting.formats import words
 
 if TYPE_CHECKING:
-    from clinical_assets.monitoring.report_store import StoredReport
+    from clinical_assets.monitoring.report_type import StoredReport
 
 
 def _drifting(report: StoredReport) -> list[str]:

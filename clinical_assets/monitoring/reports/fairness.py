@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clinical_assets.monitoring.report_type import Promise, ReportNews, ReportType
 
 if TYPE_CHECKING:
-    from clinical_assets.monitoring.report_store import StoredReport
+    from clinical_assets.monitoring.report_type import StoredReport
 
 
 def _failing(report: StoredReport) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clinical_assets.monitoring.report_type import ReportNews, ReportType
 
 if TYPE_CHECKING:
-    from clinical_assets.monitoring.report_store import StoredReport
+    from clinical_assets.monitoring.report_type import StoredReport
 
 
 def _groups(report: StoredReport) -> list[str]:

@@ -27,6 +27,7 @@ from clinical_assets.governance.verification_record import last_verification
 from clinical_assets.modelling.champion import champion_pointer
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.monitoring import report_store
+from clinical_assets.monitoring.report_type import StoredReport
 from clinical_assets.monitoring.reports import BY_NAME
 from clinical_assets.monitoring.traffic_lights import signal_of
 from clinical_assets.observability.alerts.alert import Alert, AlertKind, AlertSeverity
@@ -36,7 +37,6 @@ from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.ledger.entries import Entry
 from clinical_assets.records.ledger.facts.models import GateVerdictFacts
 from clinical_assets.records.ledger.ledger import Ledger, LedgerAction
-from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger as table
 
 _EVIDENCE = "platform/evidence"
@@ -151,7 +151,7 @@ class Watcher:
         self,
         cohort: str,
         name: report_store.ReportName,
-        newest: report_store.StoredReport,
+        newest: StoredReport,
         severity: AlertSeverity,
         cause: str,
         now: datetime,
@@ -175,7 +175,7 @@ class Watcher:
         )
 
     def _entries(self, seen: Seen, now: datetime) -> list[Alert]:
-        if not has_records(self.records):
+        if not self.records.exists:
             seen.seq = seen.seq or 0
             return []
         ledger = Ledger(self.records)
@@ -282,7 +282,7 @@ class Watcher:
         if not serving:
             return []
         newest: dict[str, str] = {}
-        if has_records(self.records):
+        if self.records.exists:
             query = sa.select(table.c.cohort, sa.func.max(table.c.at)).where(table.c.action == "batch")
             with self.records.read() as connection:
                 newest = {str(row[0]): str(row[1]) for row in connection.execute(query.group_by(table.c.cohort))}

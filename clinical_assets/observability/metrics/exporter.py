@@ -34,7 +34,6 @@ from clinical_assets.observability.metrics.descriptions import Descriptions, sta
 from clinical_assets.observability.metrics.metrics import OTHER, PARTS, MetricSample, families, sample
 from clinical_assets.observability.metrics.platform_readings import LedgerTally, LedgerWatch, RunCounts
 from clinical_assets.records.database import RecordsDatabase
-from clinical_assets.records.place import has_records
 
 if TYPE_CHECKING:
     from wsgiref.simple_server import WSGIServer
@@ -115,7 +114,7 @@ class PlatformCollector:
             catalogue = Catalogue.from_settings(self._settings)
         names = catalogue.entries
         with self._guarded("ledger"):
-            if has_records(self._records):
+            if self._records.exists:
                 self._tally.refresh()
                 made += self._tally.samples(names)
         if self._watch is not None:

@@ -20,7 +20,6 @@ from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
 from clinical_assets.records.errors import RecordsError
 from clinical_assets.records.ledger.ledger import ACTIONS, Ledger
-from clinical_assets.records.place import has_records
 from clinical_assets.records.schema import ledger as table
 
 #: Runs by job and state; handed in, because this room does not know what runs them.
@@ -83,7 +82,7 @@ class LedgerWatch:
 
     def look(self) -> None:
         """Verify now. A ledger that cannot be read leaves no verdict, and a line in the log."""
-        if not has_records(self._records):
+        if not self._records.exists:
             self._last = []
             return
         try:

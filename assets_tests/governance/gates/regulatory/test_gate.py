@@ -20,8 +20,9 @@ from clinical_assets.governance.candidate.recalibration_lineage import origin_of
 from clinical_assets.governance.gates.regulatory import gate as regulatory
 from clinical_assets.governance.verdicts.verdict import Verdict, summary
 from clinical_assets.governance.verdicts.verdict_store import store_verdicts
-from clinical_assets.modelling.bundle.bundle import RUN, Bundle
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import TrainingProvenance
+from clinical_assets.modelling.bundle.bundle_files import RUN
 from clinical_assets.modelling.trainings.card import card_json
 from clinical_assets.modelling.trainings.card_files import write_card as write_both
 from clinical_assets.modelling.trainings.recalibrated import derive, keep_rows

@@ -19,7 +19,8 @@ from clinical_assets.governance.gates.security import gate as security
 from clinical_assets.governance.supply_chain.bill_of_materials import FILE, check_bill
 from clinical_assets.governance.supply_chain.dependencies import installed_packages
 from clinical_assets.governance.verdicts.verdict import Verdict
-from clinical_assets.modelling.bundle.bundle import RUN, Bundle
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import RUN
 
 CRITERIA = {
     "bundle_digests",

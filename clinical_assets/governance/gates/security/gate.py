@@ -17,7 +17,8 @@ from clinical_assets.governance.supply_chain.bundle_scan import scan_folder
 from clinical_assets.governance.supply_chain.onnx_rules import DOMAINS, graph_problems
 from clinical_assets.governance.supply_chain.secrets_scan import scan_release
 from clinical_assets.governance.verdicts.verdict import Gate, Outcome, Verdict
-from clinical_assets.modelling.bundle.bundle import MODEL, Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import MODEL, BundleError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

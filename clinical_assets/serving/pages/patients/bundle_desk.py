@@ -19,7 +19,8 @@ from clinical_assets.cohorts.registry import Catalogue
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.canonical import value_digest
 from clinical_assets.foundation.errors import ClinicalAssetsError
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion.champion_pointer import Champion
 from clinical_assets.modelling.trainings.trainings import SPEC
 from clinical_assets.records.prediction_log.writer import LogReceipt

@@ -13,7 +13,8 @@ from typing import Any
 import duckdb
 
 from clinical_assets.experiments.assignment import CHALLENGER_ARM, TrialArm, arm_of
-from clinical_assets.modelling.bundle.bundle import Bundle, BundleError
+from clinical_assets.modelling.bundle.bundle import Bundle
+from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.bundle.record_scoring import TableRows
 from clinical_assets.records.keys.subject_names import SubjectNames
 from clinical_assets.records.prediction_log.lines import SHADOW, LogEntry

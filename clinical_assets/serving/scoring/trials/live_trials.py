@@ -19,7 +19,6 @@ from clinical_assets.experiments.register import Experiment, running_experiment
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.records.errors import RecordsError
-from clinical_assets.records.place import has_records
 from clinical_assets.serving.scoring.champion_scorer import ChampionScorer
 from clinical_assets.serving.scoring.labels import feature_labels
 from clinical_assets.serving.scoring.watch import Watch
@@ -79,7 +78,7 @@ class TrialKeeper:
     def look(self) -> None:
         """Load what changed in the records, and verify what is due."""
         try:
-            if not has_records(self.workspace.records):
+            if not self.workspace.records.exists:
                 return
             newest = self.workspace.ledger.newest(1)
             seen = (newest[0].seq if newest else 0, tuple(self._cohorts()))
