@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from assets_tests.worlds.ward.released import Releasable, put_in_environment, second_release
+from assets_tests.worlds.ward.released import Releasable, first_release, put_in_environment, second_release
 from assets_tests.worlds.ward.trained import COHORT
-from clinical_assets.cli import context
 from clinical_assets.cli.main import app
 
 
@@ -18,7 +17,6 @@ def test_a_plan_is_shown_compared_and_handed_out(
     tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: Releasable = put_in_environment(second_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
-    context.workspace.cache_clear()
     champion = made.candidate.champion
     assert champion is not None
     found = json.loads(CliRunner().invoke(app, ["pccp", "status", COHORT, "--json"]).stdout)
@@ -33,4 +31,13 @@ def test_a_plan_is_shown_compared_and_handed_out(
     told = CliRunner().invoke(app, ["pccp", "evidence", COHORT, "--to", str(path)])
     assert (told.exit_code, path.is_file()) == (0, True)
     assert "check_plan_evidence.py --key" in told.stdout
-    context.workspace.cache_clear()
+
+
+def test_the_first_model_that_was_released_is_said_to_be_the_authorised_one(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: Releasable = put_in_environment(first_release(tmp_path_factory).copy_to(tmp_path / "release"), monkeypatch)
+    assert "authorised: nothing yet" in CliRunner().invoke(app, ["pccp", "status", COHORT]).stdout
+    made.approve()
+    made.promote()
+    assert "authorised: the newest model" in CliRunner().invoke(app, ["pccp", "status", COHORT]).stdout

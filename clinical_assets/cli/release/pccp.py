@@ -32,7 +32,9 @@ def status(cohort: CohortArgument, as_json: JsonOption = False) -> None:
     if found["synthetic"]:
         out.print("[bold yellow]SYNTHETIC RECORDS: nothing here says anything about patients.[/bold yellow]")
     out.print(f"Plan {words}, {short_digest(found['plan'])}", markup=False)
-    if authorised is None:
+    if authorised is None and found["champion"] == found["candidate"]:
+        out.print("  authorised: the newest model, which serves; updates will be held against it", markup=False)
+    elif authorised is None:
         out.print("  authorised: nothing yet; the first release with signatures will be", markup=False)
     else:
         out.print(
