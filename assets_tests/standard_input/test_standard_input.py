@@ -160,12 +160,15 @@ def test_a_resource_that_is_void_or_has_no_day_or_code_is_left_out_and_counted(t
     uncoded = {**condition, "code": {"text": "a cough"}}
     with (folder / "Condition.ndjson").open("a") as file:
         file.writelines(json.dumps(each) + "\n" for each in (refuted, undated, uncoded))
+    with (folder / "Patient.ndjson").open("a") as file:
+        file.write(json.dumps({"resourceType": "Patient", "id": "x", "deceasedBoolean": True}) + "\n")
     records = read_fhir(folder, duckdb.connect())
     assert records.number("SELECT count(*) FROM events") == whole
     assert records.left_out == {
         "events that are void (cancelled, refuted, entered in error)": 1,
         "events without a day": 1,
         "events without a code": 1,
+        "deaths without a day": 1,
     }
 
 
@@ -223,3 +226,29 @@ def test_the_command_drafts_and_the_draft_passes_the_check(tmp_path: Path, monke
     assert json.loads(said.stdout)["in_the_cohort"] == 60
     checked = CliRunner().invoke(app, ["check", "a_ward"])
     assert checked.exit_code == 0, checked.output
+
+
+def test_a_damaged_file_is_named_and_nothing_of_it_is_repeated(tmp_path: Path) -> None:
+    people = population()
+    folder = as_ndjson(tmp_path / "fhir", people)
+    with (folder / "Condition.ndjson").open("a") as file:
+        file.write('{"resourceType": "Condition", "secret": "Ann Other')
+    with pytest.raises(StandardInputError, match=r"Condition.ndjson cannot be read") as caught:
+        draft_cohort(folder, name="a_ward", rules=RULES, words=WORDS, into=tmp_path / "into")
+    assert "Ann Other" not in str(caught.value)
+
+
+def test_values_of_another_type_are_missing_and_stop_nothing(tmp_path: Path) -> None:
+    people = population()
+    folder = as_omop(tmp_path / "omop", people)
+    whole = draft_cohort(folder, name="whole", rules=RULES, words=WORDS, into=tmp_path / "into").cohort
+    rows = pl.read_csv(folder / "person.csv", infer_schema=False)
+    first = pl.int_range(pl.len()) == 0
+    wrong = {"year_of_birth": "unknown", "gender_concept_id": "?", "month_of_birth": "13"}
+    rows.with_columns(
+        *(pl.when(first).then(pl.lit(value)).otherwise(pl.col(name)).alias(name) for name, value in wrong.items())
+    ).write_csv(folder / "person.csv")
+    draft = draft_cohort(folder, name="a_ward", rules=RULES, words=WORDS, into=tmp_path / "into")
+    assert draft.cohort.units == whole.units
+    subjects = tables(draft)[0]
+    assert subjects["age_years"].null_count() == subjects["sex"].null_count() == 1

@@ -7,7 +7,7 @@ say (use, costs, who answers) stands in it as words to be replaced.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,8 @@ def draft_cohort(folder: Path, *, name: str, rules: CohortRules, words: DraftWor
     connection.execute("SET enable_progress_bar = false")
     records = _read(folder, connection)
     if is_omop(folder):
-        rules = CohortRules(**{
-            **vars(rules),
-            "index": with_descendants(folder, connection, rules.index),
-            "outcome": with_descendants(folder, connection, rules.outcome),
-        })  # fmt: skip
+        index, outcome = (with_descendants(folder, connection, codes) for codes in (rules.index, rules.outcome))
+        rules = replace(rules, index=index, outcome=outcome)
     made = derive_cohort(records, rules)
     value = _description(name, rules, words, records, made)
     CohortSpec.model_validate(value)
@@ -139,14 +136,38 @@ def draft_cohort(folder: Path, *, name: str, rules: CohortRules, words: DraftWor
 
 
 def _read(folder: Path, connection: Any) -> RecordSet:
+    import duckdb
+
     for is_model, read in ((is_omop, read_omop), (is_meds, read_meds), (is_fhir, read_fhir)):
-        if is_model(folder):
+        if not is_model(folder):
+            continue
+        try:
             return read(folder, connection)
+        except duckdb.Error as error:
+            # DuckDB's own words would repeat what stands in the file.
+            raise StandardInputError(
+                f"{_damaged(folder, connection)} cannot be read ({type(error).__name__}).",
+                cure="Export it again; a line that was cut off, or a value of another type, is enough.",
+            ) from None
     raise StandardInputError(
         f"{folder} holds neither OMOP tables (person and condition_occurrence, as CSV or Parquet), nor MEDS "
         "(data/*.parquet), nor FHIR (NDJSON, or Bundles as JSON).",
         cure="Name the folder that holds the export's files.",
     )
+
+
+def _damaged(folder: Path, connection: Any) -> str:
+    """The first file that DuckDB cannot read by itself, else the folder."""
+    import duckdb
+
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        reader = {".parquet": "read_parquet", ".ndjson": "read_ndjson_objects", ".json": "read_json_objects"}
+        call = reader.get(path.suffix, "read_csv")
+        try:
+            connection.execute(f"SELECT count(*) FROM (SELECT * FROM {call}({literal(str(path))}))")
+        except duckdb.Error:
+            return path.name
+    return f"The export in {folder.name}"
 
 
 def _yaml(value: Mapping[str, Any]) -> str:

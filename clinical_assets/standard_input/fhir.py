@@ -97,6 +97,9 @@ def read_fhir(folder: Path, connection: duckdb.DuckDBPyConnection) -> RecordSet:
         "count(*) FILTER (WHERE NOT void AND day IS NOT NULL AND "
         "((c->>'$.code') IS NULL OR (c->>'$.system') IS NULL)) FROM flat"
     ).fetchone() or (0, 0, 0)
+    undated_deaths = connection.execute(
+        "SELECT count(*) FROM resources WHERE kind = 'Patient' AND (r->>'$.deceasedBoolean') = 'true'"
+    ).fetchone() or (0,)
     for name in ("resources", "coded", "flat"):
         connection.execute(f"DROP TABLE {name}")
     words = (
@@ -104,7 +107,8 @@ def read_fhir(folder: Path, connection: duckdb.DuckDBPyConnection) -> RecordSet:
         "events without a day",
         "events without a code",
     )
-    return finish(connection, "FHIR R4", dict(zip(words, counts, strict=True)))
+    left_out = dict(zip(words, counts, strict=True))
+    return finish(connection, "FHIR R4", {**left_out, "deaths without a day": undated_deaths[0]})
 
 
 def _resources(folder: Path, connection: duckdb.DuckDBPyConnection) -> None:

@@ -53,22 +53,22 @@ def read_omop(folder: Path, connection: duckdb.DuckDBPyConnection) -> RecordSet:
     )
     sex = " ".join(f"WHEN {concept} THEN {literal(word)}" for concept, word in _SEX.items())
     connection.execute(
-        f"INSERT INTO people SELECT CAST(person_id AS VARCHAR), make_date(CAST(year_of_birth AS BIGINT), "
-        f"{month}, {day}), CASE CAST(gender_concept_id AS BIGINT) {sex} END, "
+        f"INSERT INTO people SELECT CAST(person_id AS VARCHAR), try(make_date(TRY_CAST(year_of_birth AS BIGINT), "
+        f"{month}, {day})), CASE TRY_CAST(gender_concept_id AS BIGINT) {sex} END, "
         f"NULL, NULL FROM {people}"
     )
     if _file(folder, "death") is not None:
         deaths = _relation(connection, folder, "death", {"person_id", "death_date"})
         connection.execute(
             "UPDATE people SET death_date = d.day FROM (SELECT CAST(person_id AS VARCHAR) AS id, "
-            f"min(CAST(death_date AS DATE)) AS day FROM {deaths} GROUP BY 1) AS d WHERE d.id = people.subject_id"
+            f"min(TRY_CAST(death_date AS DATE)) AS day FROM {deaths} GROUP BY 1) AS d WHERE d.id = people.subject_id"
         )
     if _file(folder, "observation_period") is not None:
         needed = {"person_id", "observation_period_end_date"}
         periods = _relation(connection, folder, "observation_period", needed)
         connection.execute(
             "UPDATE people SET observed_until = o.day FROM (SELECT CAST(person_id AS VARCHAR) AS id, "
-            f"max(CAST(observation_period_end_date AS DATE)) AS day FROM {periods} GROUP BY 1) AS o "
+            f"max(TRY_CAST(observation_period_end_date AS DATE)) AS day FROM {periods} GROUP BY 1) AS o "
             "WHERE o.id = people.subject_id"
         )
     unmapped = undated = 0
@@ -83,7 +83,7 @@ def read_omop(folder: Path, connection: duckdb.DuckDBPyConnection) -> RecordSet:
         undated += _count(connection, f"FROM {rows} WHERE TRY_CAST({date} AS DATE) IS NULL")
         connection.execute(
             f"INSERT INTO events SELECT CAST(person_id AS VARCHAR), TRY_CAST({date} AS DATE), "
-            f"'OMOP/' || CAST({concept} AS BIGINT), {number}, {words} FROM {rows} "
+            f"'OMOP/' || TRY_CAST({concept} AS BIGINT), {number}, {words} FROM {rows} "
             f"WHERE coalesce(TRY_CAST({concept} AS BIGINT), 0) <> 0 AND TRY_CAST({date} AS DATE) IS NOT NULL"
         )
     if _file(folder, "concept") is not None:
