@@ -21,7 +21,7 @@ from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.leakage.leak import Leak
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.row_losses import action_risk
-from clinical_assets.modelling.table.together import joined
+from clinical_assets.modelling.table.together import joined, neighbours
 from clinical_assets.statistics.discrimination.discrimination import auroc_statistic
 from clinical_assets.statistics.uncertainty.bootstrap import bootstrap_distribution, percentile_interval
 
@@ -95,7 +95,7 @@ def _leak(
     spec: CohortSpec,
 ) -> Leak:
     try:
-        whole = score(replace(train, groups=joined(train.groups, _neighbours(codes))))
+        whole = score(replace(train, groups=joined(train.groups, neighbours(codes))))
     except InsufficientData as error:
         return _unmeasured(name, codes, error)
     gap, low, high, apart, together = _gap(event, random, whole, codes, spec)
@@ -153,13 +153,6 @@ def _beyond_chance(event: FloatArray, codes: IntArray, seed: int) -> float | Non
     rng, seen = np.random.default_rng(seed), between(event)
     shuffled = np.array([between(rng.permutation(event)) for _ in range(SHUFFLES)])
     return None if shuffled.max() >= seen else seen / float(shuffled.mean())
-
-
-def _neighbours(codes: IntArray) -> IntArray:
-    """Pairs of rows (m, 2) that join all rows of one level."""
-    order = np.argsort(codes, kind="stable")
-    same = codes[order][1:] == codes[order][:-1]
-    return np.column_stack([order[:-1][same], order[1:][same]])
 
 
 def _gap(

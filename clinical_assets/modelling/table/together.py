@@ -29,10 +29,7 @@ def units_of_rows(frame: pl.DataFrame, *, subject: str) -> IntArray:
         return subjects
     labels = frame[KEPT_TOGETHER].cast(pl.String)
     named = np.flatnonzero(labels.is_not_null().to_numpy())
-    codes = labels.rank("dense").to_numpy()[named]
-    order = named[np.argsort(codes, kind="stable")]
-    same = np.sort(codes)[1:] == np.sort(codes)[:-1]
-    pairs = np.column_stack([order[:-1][same], order[1:][same]])
+    pairs = named[neighbours(labels.rank("dense").to_numpy()[named])]
     return joined(subjects, pairs) if len(pairs) else subjects
 
 
@@ -40,6 +37,13 @@ def repeated_units(frame: pl.DataFrame, *, subject: str) -> IntArray | None:
     """As `units_of_rows`, or None where every row is a unit of its own."""
     units = units_of_rows(frame, subject=subject)
     return units if np.unique(units).size < units.size else None
+
+
+def neighbours(codes: IntArray) -> IntArray:
+    """Pairs of rows (m, 2) that join all rows (n,) of one code."""
+    order = np.argsort(codes, kind="stable")
+    same = codes[order][1:] == codes[order][:-1]
+    return np.column_stack([order[:-1][same], order[1:][same]])
 
 
 def joined(groups: IntArray, pairs: IntArray) -> IntArray:

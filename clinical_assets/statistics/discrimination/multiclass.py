@@ -6,6 +6,8 @@ What does not: binary measures.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -148,23 +150,13 @@ def quadratic_kappa(
     >>> round(near.value, 2), round(far.value, 2)
     (0.86, 0.5)
     """
-    truth = as_labels(y, n_classes=n_classes)
-    guess = as_labels(predicted, n_classes=n_classes, name="predicted")
-    if truth.size != guess.size:
-        raise InvalidArray(f"predicted has {guess.size} elements but y has {truth.size}")
-    w = as_weights(weights, n=truth.size)
-    cells = truth * n_classes + guess
-    table = cell_totals(cells, w, n_classes**2)
-    value = float(_kappa(table[None, :], n_classes)[0])
-    if np.isnan(value):
+    table, resampled = _confusion(y, predicted, n_classes, weights, groups, n_resamples, seed)
+    if np.isnan(_kappa(table, n_classes)[0]):
         raise InsufficientData(
             "all records have one class in both arrays: agreement beyond chance is undefined",
             cure="Pass records of at least two classes.",
         )
-    resampled = resampled_cell_totals(cells, n_classes**2, n_resamples=n_resamples, seed=seed, weights=w, groups=groups)
-    low, high = percentile_interval(_kappa(resampled, n_classes), level=level)
-    agreed = float(np.trace(table.reshape(n_classes, n_classes)))
-    return Estimate(value, float(low), float(high), round(float(w.sum())), round(agreed), "bootstrap percentile", level)
+    return _of_confusion(_kappa, table, resampled, n_classes, level)
 
 
 def macro_mean_absolute_error(
@@ -200,24 +192,49 @@ def macro_mean_absolute_error(
     >>> macro_mean_absolute_error(y, y, n_classes=3, n_resamples=100).value
     0.0
     """
+    absent = np.setdiff1d(np.arange(n_classes), as_labels(y, n_classes=n_classes))
+    if absent.size:
+        raise InsufficientData(
+            f"class {int(absent[0])} does not occur among {np.size(y)} records",
+            cure="Widen the cohort, or merge the class with its neighbour.",
+        )
+    table, resampled = _confusion(y, predicted, n_classes, weights, groups, n_resamples, seed)
+    return _of_confusion(_macro_error, table, resampled, n_classes, level)
+
+
+def _confusion(
+    y: ArrayLike,
+    predicted: ArrayLike,
+    n_classes: int,
+    weights: ArrayLike | None,
+    groups: ArrayLike | None,
+    n_resamples: int,
+    seed: Seed,
+) -> tuple[FloatArray, FloatArray]:
+    """Confusion tables: the one of all records (1, K*K), and those of the resamples (b, K*K)."""
     truth = as_labels(y, n_classes=n_classes)
     guess = as_labels(predicted, n_classes=n_classes, name="predicted")
     if truth.size != guess.size:
         raise InvalidArray(f"predicted has {guess.size} elements but y has {truth.size}")
-    absent = np.setdiff1d(np.arange(n_classes), truth)
-    if absent.size:
-        raise InsufficientData(
-            f"class {int(absent[0])} does not occur among {truth.size} records",
-            cure="Widen the cohort, or merge the class with its neighbour.",
-        )
     w = as_weights(weights, n=truth.size)
     cells = truth * n_classes + guess
-    table = cell_totals(cells, w, n_classes**2)
     resampled = resampled_cell_totals(cells, n_classes**2, n_resamples=n_resamples, seed=seed, weights=w, groups=groups)
-    low, high = percentile_interval(_macro_error(resampled, n_classes), level=level)
-    value = float(_macro_error(table[None, :], n_classes)[0])
-    agreed = float(np.trace(table.reshape(n_classes, n_classes)))
-    return Estimate(value, float(low), float(high), round(float(w.sum())), round(agreed), "bootstrap percentile", level)
+    return cell_totals(cells, w, n_classes**2)[None, :], resampled
+
+
+def _of_confusion(
+    statistic: Callable[[FloatArray, int], FloatArray],
+    table: FloatArray,
+    resampled: FloatArray,
+    n_classes: int,
+    level: float,
+) -> Estimate:
+    """A statistic of confusion tables with its interval; exact agreements are its events."""
+    low, high = percentile_interval(statistic(resampled, n_classes), level=level)
+    value, agreed = float(statistic(table, n_classes)[0]), float(np.trace(table.reshape(n_classes, n_classes)))
+    return Estimate(
+        value, float(low), float(high), round(float(table.sum())), round(agreed), "bootstrap percentile", level
+    )
 
 
 def _macro_error(tables: FloatArray, n_classes: int) -> FloatArray:
