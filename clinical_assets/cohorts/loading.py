@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError
-from clinical_assets.foundation.yaml_lines import parse, read_yaml
+from clinical_assets.foundation.yaml_lines import Document, parse, read_yaml
+
+#: The file by which Dagster declares a component in its folder.
+COMPONENT_FILE = "defs.yaml"
+# Folders of Dagster projects are not deep; one with data may be.
+_COMPONENT_DEPTH = 4
+
+
+class ComponentType(StrEnum):
+    """Names of the Dagster components that are descriptions."""
+
+    COHORT = "Cohort"
+    FAMILY = "CohortFamily"
+
 
 #: A right description, from which missing keys are shown filled in.
 EXAMPLE: Mapping[str, Any] = {
@@ -47,15 +62,60 @@ EXAMPLE: Mapping[str, Any] = {
     "decisions": {
         "costs": {
             "false_positive": 1,
-            "false_negative": 5,
+            "false_negative": 4,
             "rationale": "Why a missed event weighs so much more than a false alarm.",
         },
         "tiers": [
             {"name": "Low", "lower": 0, "action": "What is done below the threshold."},
-            {"name": "High", "lower": 0.3, "action": "What is done from it on."},
+            {"name": "High", "lower": 0.2, "action": "What is done from it on."},
         ],
     },
 }
+
+
+def component_folders(folder: Path) -> tuple[Path, ...]:
+    """Folders below one that hold a component of ours, sorted; those that are hidden are not looked into."""
+    found, level = [], [folder]
+    for _ in range(_COMPONENT_DEPTH):
+        level = [
+            each for parent in level for each in sorted(parent.iterdir()) if each.is_dir() and each.name[0] not in "._"
+        ]
+        found += [each for each in level if component_type(each)]
+    return tuple(found)
+
+
+def component_type(folder: Path) -> ComponentType | None:
+    """Which component of ours a folder holds, found without reading its YAML."""
+    try:
+        text = (folder / COMPONENT_FILE).read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return None
+    stated = re.search(
+        rf"^type:\s*[\"']?clinical_assets\.components\.({'|'.join(ComponentType)})\b", text, re.MULTILINE
+    )
+    return ComponentType(stated[1]) if stated else None
+
+
+def is_component(path: Path) -> bool:
+    """Whether a description is a Dagster component: ``defs.yaml`` in a folder that is named like what it describes."""
+    return path.name == COMPONENT_FILE
+
+
+def described_name(path: Path) -> str:
+    """Name of the cohort or family that a file describes."""
+    return path.parent.name if is_component(path) else path.stem
+
+
+def read_description(path: Path) -> Document:
+    """A description as it is written, with its lines; of a component what stands below ``attributes``.
+
+    Raises
+    ------
+    SpecError
+        When the file cannot be read, or is no YAML.
+    """
+    document = read_yaml(path)
+    return document.below("attributes") if is_component(path) else document
 
 
 def load_spec(path: Path) -> CohortSpec:
@@ -64,7 +124,7 @@ def load_spec(path: Path) -> CohortSpec:
     Parameters
     ----------
     path : Path
-        A YAML file named like the cohort.
+        A YAML file named like the cohort, or the ``defs.yaml`` of a folder that is.
 
     Raises
     ------
@@ -82,12 +142,17 @@ def load_spec(path: Path) -> CohortSpec:
 def _load(path: Path, changed_ns: int, size: int) -> CohortSpec:
     # Every check of a run asks for the description again; a file that was not written since is not parsed again.
     del changed_ns, size
-    document = read_yaml(path)
-    spec = parse(CohortSpec, document, noun="cohort description", example={"name": path.stem, **EXAMPLE})
-    if spec.name != path.stem:
+    document, name = read_description(path), described_name(path)
+    value = document.value
+    if is_component(path) and isinstance(value, dict):
+        value = {"name": name, **value}
+    spec = parse(CohortSpec, document, value=value, noun="cohort description", example={"name": name, **EXAMPLE})
+    if spec.name != name:
+        what, to = ("folder", spec.name) if is_component(path) else ("file", f"{spec.name}.yaml")
+        called = name if is_component(path) else path.name
         raise SpecError(
-            f"{path}:{document.line(('name',))}: name: the cohort is called {spec.name!r} but the file {path.name!r}.",
-            cure=f"Rename the file to {spec.name}.yaml or the cohort to {path.stem}.",
+            f"{path}:{document.line(('name',))}: name: the cohort is called {spec.name!r} but the {what} {called!r}.",
+            cure=f"Rename the {what} to {to} or the cohort to {name}.",
         )
     return spec
 

@@ -1,8 +1,9 @@
 """Which cohorts exist: the search path of folders with descriptions, and families of many alike cohorts.
 
 A folder holds ``<cohort>.yaml`` files and, below ``families/``, one ``<family>.yaml`` (a template) with a
-``<family>.csv`` beside it (one line per member). Team folders come before the shipped one; the first folder that
-knows a name wins. Listing names reads no description, so that loading definitions stays quick.
+``<family>.csv`` beside it (one line per member). A folder below it whose ``defs.yaml`` is a component ``Cohort`` or
+``CohortFamily`` is such a place, too, for the one that it is named after. Team folders come before the shipped one; the
+first folder that knows a name wins. Listing names reads no description, so that loading definitions stays quick.
 
 One wrong file or line loses only itself: a cohort whose line or template is wrong stays listed and says why when its
 description is asked for, and a file that can be no cohort is left out with a note.
@@ -13,19 +14,30 @@ from __future__ import annotations
 import csv
 import functools
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from clinical_assets.cohorts.base import is_name
-from clinical_assets.cohorts.loading import load_spec
+from clinical_assets.cohorts.loading import (
+    COMPONENT_FILE,
+    ComponentType,
+    component_folders,
+    component_type,
+    described_name,
+    load_spec,
+    read_description,
+)
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.settings import CATALOGUE, Settings
 from clinical_assets.foundation.yaml_lines import Document, parse, read_value, read_yaml
 
 SHIPPED = Path(__file__).parent / "catalogue"
+#: Where `dg scaffold defs` puts components in a checkout.
+DEFS = Path(__file__).parents[1] / "defs"
 
 
 @dataclass(frozen=True)
@@ -45,12 +57,12 @@ class CatalogueEntry:
     @property
     def family(self) -> str | None:
         """Name of the family, or None for a cohort with a file of its own."""
-        return self.path.stem if self.line is not None else None
+        return described_name(self.path) if self.line is not None else None
 
     @property
     def place(self) -> str:
         """File, and line of the table of members, for messages."""
-        return str(self.path) if self.line is None else f"{self.path.with_suffix('.csv')}:{self.line}"
+        return str(self.path) if self.line is None else f"{_table_of(self.path)}:{self.line}"
 
 
 @dataclass(frozen=True)
@@ -93,7 +105,9 @@ class Catalogue:
                 raise SpecError(
                     f"{CATALOGUE} names {folder}, which is not a folder.", cure="Create it or correct the variable."
                 )
-        return cls(folders=(*settings.catalogue, SHIPPED))
+        places = [place for folder in (*settings.catalogue, DEFS) for place in (folder, *component_folders(folder))]
+        places.remove(DEFS)
+        return cls(folders=(*places, SHIPPED))
 
     @property
     def sql_folders(self) -> tuple[Path, ...]:
@@ -186,14 +200,21 @@ def shipped_sql() -> Path:
 
 def skipped(path: Path) -> CatalogueNote | None:
     """The note on a file whose name cannot be a cohort's; None when it can."""
-    if is_name(path.stem):
-        return None
+    return None if is_name(path.stem) else _no_name(path, path.stem)
+
+
+def _no_name(path: Path, name: str) -> CatalogueNote:
     return CatalogueNote(
         path=path,
-        text=f"{path} is left out: {path.stem!r} cannot be the name of a cohort.",
+        text=f"{path} is left out: {name!r} cannot be the name of a cohort.",
         cure="Move it elsewhere; or, if it describes a cohort, use lower case letters, digits and underscores.",
         broken=False,
     )
+
+
+def _table_of(template: Path) -> Path:
+    """The table of a family's members, beside its template."""
+    return template.with_name(f"{described_name(template)}.csv")
 
 
 def _twice(first: CatalogueEntry, second: CatalogueEntry) -> SpecError:
@@ -204,6 +225,16 @@ def _twice(first: CatalogueEntry, second: CatalogueEntry) -> SpecError:
 
 
 def _entries(folder: Path) -> Iterator[CatalogueEntry | CatalogueNote]:
+    path, kind = folder / COMPONENT_FILE, component_type(folder)
+    if kind is not None:
+        note = None if is_name(folder.name) else _no_name(path, folder.name)
+        if note is not None:
+            yield note
+        elif kind is ComponentType.COHORT:
+            yield CatalogueEntry(name=folder.name, path=path, folder=folder)
+        else:
+            yield from _members(path, folder)
+        return
     for path in sorted(folder.glob("*.yaml")):
         yield skipped(path) or CatalogueEntry(name=path.stem, path=path, folder=folder)
     for path in sorted((folder / "families").glob("*.yaml")):
@@ -213,7 +244,7 @@ def _entries(folder: Path) -> Iterator[CatalogueEntry | CatalogueNote]:
 
 def _members(template: Path, folder: Path) -> Iterator[CatalogueEntry | CatalogueNote]:
     """A family's cohorts; one whose line is wrong is listed with that as its problem, if the line names it."""
-    table = template.with_suffix(".csv")
+    table = _table_of(template)
 
     def note(text: str, cure: str) -> CatalogueNote:
         return CatalogueNote(path=table, text=text, cure=cure, broken=True)
@@ -254,7 +285,7 @@ def _members(template: Path, folder: Path) -> Iterator[CatalogueEntry | Catalogu
 def _member(
     template: Path, folder: Path, columns: list[str], row: list[str], line: int
 ) -> CatalogueEntry | CatalogueNote:
-    table = template.with_suffix(".csv")
+    table = _table_of(template)
     member = dict(zip(columns, row, strict=False))
     name = member.get("name", "")
     if not is_name(name):
@@ -283,7 +314,7 @@ def _member_spec(entry: CatalogueEntry) -> CohortSpec:
 def _template(path: Path, changed_ns: int, size: int) -> Document:
     # Of sixty members each would parse it anew.
     del changed_ns, size
-    return read_yaml(path)
+    return read_description(path)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -294,11 +325,11 @@ def _filled(path: Path, changed_ns: int, size: int, name: str, values: tuple[tup
     filled = _fill(document.value, member, unknown)
     if unknown:
         raise SpecError(
-            f"{path}: the template uses {', '.join(sorted(unknown))}, which {path.stem}.csv lacks.",
+            f"{path}: the template uses {', '.join(sorted(unknown))}, which {_table_of(path).name} lacks.",
             cure="Add the columns to the table of members, or correct the template.",
         )
     if isinstance(filled, dict):
-        filled = {**filled, "name": name, "family": path.stem}
+        filled = {**filled, "name": name, "family": described_name(path)}
     return parse(CohortSpec, document, value=filled, noun=f"family (member {name})")
 
 
@@ -314,7 +345,6 @@ def _fill(value: Any, member: dict[str, str], unknown: set[str]) -> Any:
         return [_fill(item, member, unknown) for item in value]
     if not isinstance(value, str) or "${" not in value:
         return value
-    import re
 
     def put(match: re.Match[str]) -> str:
         if match[1] not in member:

@@ -51,6 +51,13 @@ class Document:
             place = place[:-1]
         return self.lines.get(place, 1)
 
+    def below(self, key: str) -> Document:
+        """What stands below a key at the top, with its lines in the file."""
+        value = self.value.get(key) if isinstance(self.value, dict) else None
+        lines: dict[Loc, int] = {(): self.lines.get((key,), 1)}
+        lines |= {loc[1:]: line for loc, line in self.lines.items() if len(loc) > 1 and loc[0] == key}
+        return Document(path=self.path, value=value, lines=lines)
+
 
 _NODES, _DEPTH = "CLINICAL_ASSETS_MAX_YAML_NODES", "CLINICAL_ASSETS_MAX_YAML_DEPTH"
 
