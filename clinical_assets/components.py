@@ -43,9 +43,19 @@ class CohortAttributes(_Attributes):
     def model_json_schema(cls, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """The schema of a description, for `dg check yaml`, editors and the documentation in the UI."""
         del args, kwargs
-        schema = json_schema(sorted(KINDS))
+        schema = _with_items(json_schema(sorted(KINDS)))
         # The folder's name is the cohort's.
         return {**schema, "required": [key for key in schema["required"] if key != "name"]}
+
+
+def _with_items(schema: Any) -> Any:
+    """A schema in which arrays of fixed length say ``items`` too: Dagster's sample of a type asks for nothing else."""
+    if isinstance(schema, list):
+        return [_with_items(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    found = {name: _with_items(part) for name, part in schema.items()}
+    return {**found, "items": {"anyOf": found["prefixItems"]}} if "prefixItems" in found else found
 
 
 class FamilyAttributes(_Attributes):
