@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
+from collections import Counter
 from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -28,10 +30,54 @@ class Search(Strict):
     seed: int = Field(default=20260101, ge=0)
 
 
+_WORDS = re.compile(r"[a-z]{2,}( [a-z]{2,})?")
+
+
+class NoteWords(Strict):
+    """Words of a free text that become features: how often each note says them, weighed inside the folds (TF-IDF).
+
+    The list is written down, because a word that only a name or a place explains must be seen by a person before a
+    model holds it.
+    """
+
+    words: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Single words, or pairs of neighbouring ones, of two letters or more; lower case without accents.",
+    )
+    minimum_persons: int = Field(
+        default=5,
+        ge=5,
+        description="A word that fewer people's notes say is refused, and not learned in a fold where fewer records do.",
+    )
+
+    @model_validator(mode="after")
+    def _words_are_normal(self) -> Self:
+        for word in self.words:
+            if not _WORDS.fullmatch(word):
+                raise ValueError(
+                    f"{word!r} is no word of a normalised note: one or two words of lower case letters a to z, two "
+                    "letters each at least, without accents"
+                )
+        doubled = [word for word, count in Counter(self.words).items() if count > 1]
+        if doubled:
+            raise ValueError(f"the word {doubled[0]!r} is listed twice")
+        return self
+
+
+def word_feature(column: str, word: str) -> str:
+    """Name of the feature that counts a word in a note.
+
+    >>> word_feature("note", "muscle tone")
+    'note_word_muscle_tone'
+    """
+    return f"{column}_word_{word.replace(' ', '_')}"
+
+
 class Modelling(Grown):
     """Which candidates compete, on what terms, and what is kept apart."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled", "notes"})
 
     # Any name by its form; which candidates there are is known further up (modelling.search.kinds).
     candidates: tuple[Name, ...] = Field(default=("logistic_ridge", "lightgbm", "xgboost"), min_length=1)
@@ -52,10 +98,19 @@ class Modelling(Grown):
         description="Features that hold the number of a group (disease, hospital): a model reads the group's mean "
         "outcome in its place, drawn to that of all the more, the fewer cases the group has.",
     )
+    notes: dict[Name, NoteWords] = Field(
+        default_factory=dict,
+        description="Columns of role note in the subject table, and the words of each that models read.",
+    )
     published: dict[Name, Published] = Field(
         default_factory=dict,
         description="Published formulas; `candidates` may name them, and NAME_recalibrated for recalibrated risks.",
     )
+
+    @property
+    def word_features(self) -> dict[str, tuple[str, str]]:
+        """Note and word of each feature that counts one, by the feature's name."""
+        return {word_feature(note, word): (note, word) for note, each in self.notes.items() for word in each.words}
 
 
 class Costs(Strict):

@@ -140,6 +140,7 @@ class CohortSpec(Grown):
             raise ValueError(f"modelling.published: a formula gives one risk, but the target has {classes} classes")
         self._weight_fits()
         self._group_fits()
+        self._notes_fit()
         return self
 
     def _weight_fits(self) -> None:
@@ -167,6 +168,12 @@ class CohortSpec(Grown):
                 )
             if len(found) > 1:
                 raise ValueError(f"{', '.join(found)} have role group: one column says which records belong together")
+
+    def _notes_fit(self) -> None:
+        for name in self.modelling.notes:
+            column = self.subjects.columns.get(name)
+            if column is None or "note" not in column.role or column.type != "string":
+                raise ValueError(f"modelling.notes: {name!r} is no text of role note in table {self.subject_table!r}")
 
     def _tables_fit_together(self) -> None:
         for name, table in self.tables.items():

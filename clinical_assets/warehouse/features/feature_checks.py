@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clinical_assets.cohorts.decisions import word_feature
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.errors import InsufficientData, SqlModelError
@@ -176,6 +177,33 @@ def check_finite(connection: duckdb.DuckDBPyConnection, features: CompiledModel,
             f"{', '.join(huge[:5])}.",
             cure="Give the column a `range`, list the value under `missing` if it stands for that, or use its log.",
         )
+
+
+def refuse_rare_words(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> None:
+    """A word that few people's notes say may be a name, and would stand in every bundle.
+
+    Raises
+    ------
+    InsufficientData
+        Naming the words of the description that fewer people say than it promises, never a note.
+    """
+    key = ", ".join(map(quoted, spec.key))
+    for note, described in spec.modelling.notes.items():
+        counts = ", ".join(
+            f"count(DISTINCT s.{quoted(spec.subject)}) FILTER (WHERE f.{quoted(word_feature(note, word))} > 0)"
+            for word in described.words
+        )
+        found = connection.execute(
+            f"SELECT {counts} FROM {FEATURES} AS f JOIN validated.{quoted(spec.subject_table)} AS s USING ({key})"
+        ).fetchone() or ()
+        rare = [w for w, n in zip(described.words, found, strict=True) if n < described.minimum_persons]
+        if rare:
+            raise InsufficientData(
+                f"modelling.notes.{note}: the notes of fewer than {described.minimum_persons} people say "
+                f"{', '.join(repr(word) for word in rare[:5])}{', ...' if len(rare) > 5 else ''}; a rare word may tell "
+                "who somebody is.",
+                cure="Take the words out; `clinical-assets cohorts words` lists those that enough people's notes say.",
+            )
 
 
 def count_outcomes(

@@ -23,6 +23,7 @@ from clinical_assets.warehouse.features.feature_checks import (
     count_outcomes,
     feature_columns_of,
     refuse_identifiers,
+    refuse_rare_words,
 )
 from clinical_assets.warehouse.features.row_independence import check_one_at_a_time
 from clinical_assets.warehouse.snapshots import ingestion_log
@@ -143,6 +144,7 @@ def build_on(
     rows = check_units(connection, spec, FEATURES, features)
     check_units(connection, spec, OUTCOMES, outcome)
     check_finite(connection, features, names)
+    refuse_rare_words(connection, spec)
     counts, exclusions = count_outcomes(connection, spec, outcome)
     check_index_dates(connection, spec)
     compared = check_one_at_a_time(connection, spec, features)
