@@ -48,7 +48,7 @@ class NoteWords(Strict):
     minimum_persons: int = Field(
         default=5,
         ge=5,
-        description="A word that fewer people's notes say is refused, and not learned in a fold where fewer records do.",
+        description="A word that fewer people's notes say is refused, and not learned where fewer rows of a fold do.",
     )
 
     @model_validator(mode="after")

@@ -114,9 +114,7 @@ class Preparation:
                 PooledFeature(each["place"], tuple(each["groups"]), tuple(each["means"]), each["otherwise"])
                 for each in stored.get("pooled", ())
             ),
-            words=tuple(
-                WordWeights(tuple(each["places"]), tuple(each["weights"])) for each in stored.get("words", ())
-            ),
+            words=tuple(WordWeights(tuple(each["places"]), tuple(each["weights"])) for each in stored.get("words", ())),
         )
 
     @classmethod

@@ -193,9 +193,12 @@ def refuse_rare_words(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -
             f"count(DISTINCT s.{quoted(spec.subject)}) FILTER (WHERE f.{quoted(word_feature(note, word))} > 0)"
             for word in described.words
         )
-        found = connection.execute(
-            f"SELECT {counts} FROM {FEATURES} AS f JOIN validated.{quoted(spec.subject_table)} AS s USING ({key})"
-        ).fetchone() or ()
+        found = (
+            connection.execute(
+                f"SELECT {counts} FROM {FEATURES} AS f JOIN validated.{quoted(spec.subject_table)} AS s USING ({key})"
+            ).fetchone()
+            or ()
+        )
         rare = [w for w, n in zip(described.words, found, strict=True) if n < described.minimum_persons]
         if rare:
             raise InsufficientData(

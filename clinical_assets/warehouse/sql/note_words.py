@@ -61,6 +61,8 @@ def common_words(warehouse: Warehouse, spec: CohortSpec, column: str, *, persons
     ----------
     warehouse : Warehouse
         Holds the validated subject table.
+    spec : CohortSpec
+        The cohort.
     column : str
         A text of the subject table.
     persons : int
