@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.decisions import word_feature
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.foundation.errors import InsufficientData, SqlModelError
 from clinical_assets.warehouse.sql.lineage import trace
 from clinical_assets.warehouse.sql.model import CompiledModel
@@ -81,10 +81,15 @@ def refuse_identifiers(spec: CohortSpec, features: CompiledModel, names: Sequenc
                 )
 
 
-def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[str, str]) -> None:
-    """Refuse an outcome model that yields anything but the key, ``outcome``, ``exclusion`` and perhaps ``case_weight``.
+#: Columns that an outcome model may yield besides, with the type under which they are stored.
+OUTCOME_EXTRAS = {CASE_WEIGHT: "DOUBLE", FOLLOW_UP_DAYS: "DOUBLE", EVENT_CODE: "INTEGER"}
 
-    ``outcome`` is a class number; ``case_weight`` says for how many units a used one stands, such as those censored.
+
+def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[str, str]) -> None:
+    """Refuse an outcome model that yields anything but the key, ``outcome``, ``exclusion`` and `OUTCOME_EXTRAS`.
+
+    ``outcome`` is a class number; ``case_weight`` says for how many units a used one stands, such as those censored;
+    ``follow_up_days`` and ``event_code`` say how long a unit at risk was followed and what ended it.
 
     Raises
     ------
@@ -92,11 +97,11 @@ def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[
         Columns that differ, an outcome that is no integer, or a weight that is no number.
     """
     wanted = (*spec.key, "outcome", "exclusion")
-    if set(types) - {CASE_WEIGHT} != set(wanted):
+    if set(types) - set(OUTCOME_EXTRAS) != set(wanted):
         raise SqlModelError(
             f"{_shown(outcome)}: yields {', '.join(types)}.",
-            cure=f"An outcome model yields {', '.join(wanted)}, a {CASE_WEIGHT} where units count unequally, and "
-            "nothing else.",
+            cure=f"An outcome model yields {', '.join(wanted)}, a {CASE_WEIGHT} where units count unequally, "
+            f"{FOLLOW_UP_DAYS} and {EVENT_CODE} where it is a time to an event, and nothing else.",
         )
     if types.get(CASE_WEIGHT, "DOUBLE").split("(")[0] not in ("FLOAT", "DOUBLE", "DECIMAL"):
         raise SqlModelError(
