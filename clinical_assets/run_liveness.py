@@ -1,7 +1,7 @@
 """Which runs have a process: each run holds a lock while it works, and one whose lock is free has died.
 
-What belongs here: taking that lock, asking for it, and ending runs in Dagster whose process is gone. What does not:
-when somebody looks (the run launcher, a sensor, the command line).
+What belongs here: taking that lock, asking for it, stopping the process that holds it, and ending runs in Dagster whose
+process is gone. What does not: when somebody looks (the run launcher, a sensor, the command line).
 
 Dagster calls a run started until its process says otherwise. A process that was killed, or that went down with the
 machine, never does: its run keeps a place in the queue and its cohort busy. The lock is the operating system's and ends
@@ -11,6 +11,8 @@ with the process, however that ends; a number of a process would be another's af
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -32,6 +34,9 @@ GONE = (
 )
 # Between the event that a run began and its lock lie milliseconds, on a busy machine seconds.
 _TAKES_LOCK_WITHIN_S = 20.0
+#: Seconds in which a run that is stopped comes to its end; then its process is killed.
+STOPS_WITHIN_S = 30.0
+_LOOKS_EVERY_S = 0.25
 _PACKAGE = __name__.split(".")[0]
 _UNDER_WAY = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 _mine = threading.local()
@@ -66,6 +71,48 @@ def release_run() -> None:
         held.close()
 
 
+def ask_to_stop(instance: dg.DagsterInstance, run_id: str) -> None:
+    """Ask the process of a run to stop it, from whichever process of this machine; it cancels the run.
+
+    A file, not a signal to a number: a worker that has just begun its next run must not lose that one instead.
+    """
+    wish = _wish(instance, run_id)
+    wish.parent.mkdir(parents=True, exist_ok=True)
+    wish.touch()
+
+
+@contextlib.contextmanager
+def stopped_when_asked(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
+    """For the time of the block, stop this process's run when somebody asks (`ask_to_stop`).
+
+    It interrupts the main thread, which is where runs are executed. A run that does not end then, because a library
+    does not let Python in, is killed with its process; tables hold what they held before the step.
+    """
+    wish, over = _wish(instance, run_id), threading.Event()
+
+    def look() -> None:
+        while not over.wait(_LOOKS_EVERY_S):
+            if wish.exists():
+                os.kill(os.getpid(), signal.SIGINT)
+                if not over.wait(STOPS_WITHIN_S):
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return
+
+    looks = threading.Thread(target=look, name="stopped_when_asked", daemon=True)
+    looks.start()
+    try:
+        yield
+    finally:
+        over.set()
+        # A signal that was sent comes before the next run begins.
+        looks.join()
+        wish.unlink(missing_ok=True)
+
+
+def _wish(instance: dg.DagsterInstance, run_id: str) -> Path:
+    return lock_of(instance, run_id).with_suffix(".stop")
+
+
 def has_died(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether a run that Dagster calls started has no process any more.
 
@@ -94,22 +141,28 @@ def end_died(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     """End these runs in Dagster, so that they keep no place; the runs ended. Locks of finished runs are removed."""
     ended = []
     for run in died(instance):
-        # Another process may have done it since.
-        now = instance.get_run_by_id(run.run_id)
-        if now is None or now.is_finished:
-            continue
-        mark_gone(instance, run)
-        if now.status is dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(now, GONE)
-        else:
-            instance.report_run_failed(now, GONE)
-        ended.append(now)
+        now = end_gone(instance, run.run_id)
+        if now is not None:
+            ended.append(now)
     for path in _free_locks(instance):
         run_of = instance.get_run_by_id(path.stem)
         if run_of is None or run_of.is_finished:
-            for litter in (path, path.with_suffix(".holder")):
+            for litter in (path, path.with_suffix(".holder"), path.with_suffix(".stop")):
                 litter.unlink(missing_ok=True)
     return ended
+
+
+def end_gone(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRun | None:
+    """End one run whose process is gone; None when another process has done it since, or the run was deleted."""
+    now = instance.get_run_by_id(run_id)
+    if now is None or now.is_finished:
+        return None
+    mark_gone(instance, now)
+    if now.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(now, GONE)
+    else:
+        instance.report_run_failed(now, GONE)
+    return now
 
 
 def mark_gone(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.launch.cohort_run import CohortRun, RunEnded, RunProgress, StepState, failed, not_begun, unchanged
 from clinical_assets.launch.instance import open_instance
-from clinical_assets.launch.worker import STOPS_WITHIN_S, Worker, run_cohort
+from clinical_assets.launch.worker import Worker, run_cohort
+from clinical_assets.run_liveness import STOPS_WITHIN_S
 
 POLL_S = 0.4
 
@@ -139,7 +140,7 @@ class _Server:
         started = time.monotonic()
         first = self._due.first(cohort)
         if not first.assets:
-            return unchanged(cohort, time.monotonic() - started, first.standing)
+            return unchanged(cohort, time.monotonic() - started)
         done = replace(self._one_run(cohort, first.assets), reasons=first.reasons)
         if not done.success or self._under_way.stopped:
             return done

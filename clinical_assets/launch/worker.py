@@ -20,9 +20,7 @@ if TYPE_CHECKING:
 
 from clinical_assets.launch.cohort_run import CheckFailure, CohortRun
 from clinical_assets.launch.instance import open_instance
-
-#: Seconds in which a run that is stopped comes to its end; then its process is killed.
-STOPS_WITHIN_S = 30.0
+from clinical_assets.run_liveness import STOPS_WITHIN_S
 
 
 class Worker:
@@ -73,13 +71,14 @@ def run_cohort(cohort: str, job: str, run_id: str, assets: tuple[str, ...]) -> C
 
     from clinical_assets.dagster_private import listed_with_code_location
     from clinical_assets.definitions import load
-    from clinical_assets.run_liveness import STARTED_BY_TAG, hold_run, release_run
+    from clinical_assets.run_liveness import STARTED_BY_TAG, hold_run, release_run, stopped_when_asked
 
     started = time.monotonic()
     with open_instance() as instance, ExitStack() as held:
         # Before Dagster knows the run, and until it knows how it ended.
         hold_run(instance, run_id)
         held.callback(release_run)
+        held.enter_context(stopped_when_asked(instance, run_id))
         result = (
             load()
             .resolve_job_def(job)
