@@ -14,7 +14,15 @@ from dagster.components import ScaffoldRequest
 from dagster.components.core.component_tree import ComponentTree
 
 from clinical_assets.cohorts.registry import SHIPPED, Catalogue
-from clinical_assets.components import Cohort, CohortAttributes, CohortFamily, CohortScaffolder, FamilyScaffolder
+from clinical_assets.components import (
+    ClinicalPlatform,
+    Cohort,
+    CohortAttributes,
+    CohortFamily,
+    CohortScaffolder,
+    FamilyScaffolder,
+)
+from clinical_assets.definitions import load
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.settings import Settings
 
@@ -119,3 +127,13 @@ def test_the_schema_takes_what_is_scaffolded_and_refuses_an_unknown_key(tmp_path
     jsonschema.validate(attributes, schema)
     with pytest.raises(jsonschema.ValidationError, match="momnt"):
         jsonschema.validate({**attributes, "momnt": 1}, schema)
+
+
+def test_a_project_of_its_own_takes_in_every_asset_and_check_of_the_platform() -> None:
+    taken = ClinicalPlatform().build_defs(ComponentTree.for_test().load_context)
+    ours = load()
+    assert taken.resolve_asset_graph().get_all_asset_keys() == ours.resolve_asset_graph().get_all_asset_keys()
+    assert taken.resolve_asset_graph().asset_check_keys == ours.resolve_asset_graph().asset_check_keys
+    assert {job.name for job in taken.resolve_all_job_defs()} == {job.name for job in ours.resolve_all_job_defs()}
+    # One tree of components per code location: Dagster refuses to merge two.
+    dg.Definitions.merge(dg.Definitions(component_tree=ours.component_tree), taken)

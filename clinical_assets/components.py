@@ -1,6 +1,6 @@
-"""Dagster components by which a cohort, or a family of cohorts, is declared in a project's ``defs.yaml``.
+"""Dagster components by which a project declares cohorts and families in ``defs.yaml``, and takes in the platform.
 
-What belongs here: the two types and what `dg scaffold defs` writes for them. The attributes of a component are a
+What belongs here: the types and what `dg scaffold defs` writes for them. The attributes of a component are a
 description like any other (``cohorts``); the catalogue finds it in the folder by itself (``cohorts.registry``), and the
 partitioned assets are those of every cohort. What a component adds to the graph is its documentation: one external
 asset per cohort, which says what is predicted, for whom, from which records, and who answers for it.
@@ -21,6 +21,7 @@ from pydantic import RootModel
 
 from clinical_assets.cohorts.loading import COMPONENT_FILE, EXAMPLE, described_name, json_schema
 from clinical_assets.cohorts.registry import Catalogue
+from clinical_assets.definitions import load
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.search.kinds import KINDS
 
@@ -48,14 +49,14 @@ class CohortAttributes(_Attributes):
         return {**schema, "required": [key for key in schema["required"] if key != "name"]}
 
 
-def _with_items(schema: Any) -> Any:
-    """A schema in which arrays of fixed length say ``items`` too: Dagster's sample of a type asks for nothing else."""
-    if isinstance(schema, list):
-        return [_with_items(part) for part in schema]
-    if not isinstance(schema, dict):
-        return schema
-    found = {name: _with_items(part) for name, part in schema.items()}
-    return {**found, "items": {"anyOf": found["prefixItems"]}} if "prefixItems" in found else found
+def _with_items(part: Any) -> Any:
+    """A schema in which every array has ``items``: Dagster asks for them when it makes a sample."""
+    if isinstance(part, list):
+        return [_with_items(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    filled = {key: _with_items(value) for key, value in part.items()}
+    return {"items": {}, **filled} if part.get("type") == "array" else filled
 
 
 class FamilyAttributes(_Attributes):
@@ -140,6 +141,29 @@ class CohortFamily(_Described):
         return FamilyAttributes
 
 
+class ClinicalPlatform(dg.Component):
+    """Every asset, check, job, sensor and schedule of the platform, in a project of its user.
+
+    One per project; it has no attributes. Its cohorts are those of the shipped catalogue and of the folders that
+    ``CLINICAL_ASSETS_CATALOGUE`` names.
+    """
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """The definitions of ``clinical_assets.definitions``; a tree of components of their own they must not bring."""
+        del context
+        loaded = load()
+        return dg.Definitions(
+            assets=loaded.assets,
+            schedules=loaded.schedules,
+            sensors=loaded.sensors,
+            jobs=loaded.jobs,
+            resources=loaded.resources,
+            executor=loaded.executor,
+            loggers=loaded.loggers,
+            asset_checks=loaded.asset_checks,
+        )
+
+
 def _write_yaml(request: ScaffoldRequest, attributes: dict[str, Any]) -> None:
     request.target_path.mkdir(parents=True, exist_ok=True)
     text = yaml.safe_dump(
@@ -153,20 +177,13 @@ def _write_yaml(request: ScaffoldRequest, attributes: dict[str, Any]) -> None:
 
 
 def _documentation(catalogue: Catalogue, name: str) -> dg.AssetSpec:
-    entry = catalogue.entry(name)
-    place = dg.CodeReferencesMetadataValue(
-        code_references=[dg.LocalFileCodeReference(file_path=str(entry.path), line_number=1)]
-    )
-    metadata: dict[str, Any] = {"dagster/code_references": place, "partition": name}
     key = dg.AssetKey(["cohort", name])
     group = "descriptions"
     try:
         spec = catalogue.spec(name)
     except ClinicalAssetsError as error:
         _log.warning("%s", error)
-        return dg.AssetSpec(
-            key, group_name=group, description=f"**Broken description**\n\n```\n{error}\n```", metadata=metadata
-        )
+        return dg.AssetSpec(key, group_name=group, description=f"**Broken description**\n\n```\n{error}\n```")
     return dg.AssetSpec(
         key,
         group_name=group,
@@ -175,7 +192,7 @@ def _documentation(catalogue: Catalogue, name: str) -> dg.AssetSpec:
         kinds={"yaml"},
         tags={"records": spec.data.kind},
         metadata={
-            **metadata,
+            "partition": name,
             "disease": spec.disease.name,
             "icd10": ", ".join(spec.disease.icd10),
             "prediction": spec.prediction.moment,

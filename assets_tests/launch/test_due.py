@@ -12,12 +12,14 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from assets_tests.worlds.machine.graphs import COHORT
 from assets_tests.worlds.team.cohorts import Team, write_csv
 from clinical_assets.dagster_private import new_run_id
 from clinical_assets.definitions import load
 from clinical_assets.defs.shared.made_from import MADE_FROM
+from clinical_assets.launch.cohort_run import unchanged
 from clinical_assets.launch.due import Due, DueAssets
 from clinical_assets.launch.instance import open_instance
 from clinical_assets.launch.worker import run_cohort
@@ -193,16 +195,62 @@ def test_a_description_that_cannot_be_read_is_left_to_the_run_to_say(place: Plac
     assert place.due() == Due()
 
 
-def test_what_looks_at_records_people_or_the_clock_is_always_due(place: Place) -> None:
+def report(*assets: str) -> None:
+    """Say that these assets were made, in this order, by the code of now."""
     with open_instance() as instance:
+        for name in assets:
+            tags = {"dagster/code_version": code_of(name)}
+            instance.report_runless_asset_event(dg.AssetMaterialization(name, partition=COHORT, tags=tags))
+
+
+def refused_by_gates() -> None:
+    """Say that the check on the newest verdicts failed."""
+    with open_instance() as instance:
+        records = instance.fetch_materializations(dg.AssetKey("gate_verdicts"), limit=1).records
         instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                "monitoring_page",
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey("gate_verdicts"),
+                check_name="nothing_failed",
+                passed=False,
+                metadata={},
+                blocking=True,
                 partition=COHORT,
-                tags={"dagster/code_version": code_of("monitoring_page")},
+                target_materialization_data=AssetCheckEvaluationTargetMaterializationData(
+                    storage_id=records[0].storage_id, run_id="", timestamp=0.0
+                ),
             )
         )
-    assert "monitoring_page: looks at records, people or the clock" in place.due("monitor_cohort").reasons
+
+
+def test_what_looks_at_records_people_or_the_clock_is_always_due_with_all_that_hangs_on_it(place: Place) -> None:
+    report("monitoring_page")
+    reasons = place.due("monitor_cohort").reasons
+    assert "incoming_records: looks at records, people or the clock" in reasons
+    assert "monitoring_page: what it is made from" in reasons
+    report("gate_verdicts", "release_dossier")
+    assert place.due("prepare_release").assets == ("gate_verdicts", "release_dossier")
+
+
+def test_gates_in_one_job_with_the_model_are_due_when_the_model_is_new(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ("candidate_models", "risk_model", "decision_threshold", "model_card")
+    # As if these were made, without the minutes of a training: what they are made from is asked for by other tests.
+    monkeypatch.setattr("clinical_assets.launch.due.MADE_FROM", {n: i for n, i in MADE_FROM.items() if n not in models})
+    report(*models, "gate_verdicts")
+    assert place.due("develop_cohort").assets == ("release_dossier",)
+    report("release_dossier")
+    assert place.due("develop_cohort") == Due()
+    report("model_card")
+    assert place.due("develop_cohort").assets == ("gate_verdicts",)
+    report("gate_verdicts")
+    assert place.due("develop_cohort").assets == ("release_dossier",)
+    refused_by_gates()
+    # No dossier of a model that a gate refused, and no success either.
+    standing = ("gate_verdicts fails its check nothing_failed",)
+    assert place.due("develop_cohort") == Due(standing=standing)
+    assert not unchanged(COHORT, 0.1, standing).success
+    assert unchanged(COHORT, 0.1).success
 
 
 def code_of(asset: str) -> str:

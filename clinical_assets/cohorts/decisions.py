@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import ClassVar, Literal, Self
+import re
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from clinical_assets.cohorts.base import Grown, Name, Strict
+from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
 from clinical_assets.cohorts.external.published import Published
 
 Imbalance = Literal["none", "class_weight", "smote", "borderline_smote"]
@@ -28,10 +31,54 @@ class Search(Strict):
     seed: int = Field(default=20260101, ge=0)
 
 
+_WORDS = re.compile(r"[a-z]{2,}( [a-z]{2,})?")
+
+
+class NoteWords(Strict):
+    """Words of a free text that become features: how often each note says them, weighed inside the folds (TF-IDF).
+
+    The list is written down, because a word that only a name or a place explains must be seen by a person before a
+    model holds it.
+    """
+
+    words: tuple[str, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="Single words, or pairs of neighbouring ones, of two letters or more; lower case without accents.",
+    )
+    minimum_persons: int = Field(
+        default=5,
+        ge=5,
+        description="A word that fewer people's notes say is refused, and not learned where fewer rows of a fold do.",
+    )
+
+    @model_validator(mode="after")
+    def _words_are_normal(self) -> Self:
+        for word in self.words:
+            if not _WORDS.fullmatch(word):
+                raise ValueError(
+                    f"{word!r} is no word of a normalised note: one or two words of lower case letters a to z, two "
+                    "letters each at least, without accents"
+                )
+        doubled = [word for word, count in Counter(self.words).items() if count > 1]
+        if doubled:
+            raise ValueError(f"the word {doubled[0]!r} is listed twice")
+        return self
+
+
+def word_feature(column: str, word: str) -> str:
+    """Name of the feature that counts a word in a note.
+
+    >>> word_feature("note", "muscle tone")
+    'note_word_muscle_tone'
+    """
+    return f"{column}_word_{word.replace(' ', '_')}"
+
+
 class Modelling(Grown):
     """Which candidates compete, on what terms, and what is kept apart."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled", "notes"})
 
     # Any name by its form; which candidates there are is known further up (modelling.search.kinds).
     candidates: tuple[Name, ...] = Field(default=("logistic_ridge", "lightgbm", "xgboost"), min_length=1)
@@ -52,10 +99,19 @@ class Modelling(Grown):
         description="Features that hold the number of a group (disease, hospital): a model reads the group's mean "
         "outcome in its place, drawn to that of all the more, the fewer cases the group has.",
     )
+    notes: dict[Name, NoteWords] = Field(
+        default_factory=dict,
+        description="Columns of role note in the subject table, and the words of each that models read.",
+    )
     published: dict[Name, Published] = Field(
         default_factory=dict,
         description="Published formulas; `candidates` may name them, and NAME_recalibrated for recalibrated risks.",
     )
+
+    @property
+    def word_features(self) -> dict[str, tuple[str, str]]:
+        """Note and word of each feature that counts one, by the feature's name."""
+        return {word_feature(note, word): (note, word) for note, each in self.notes.items() for word in each.words}
 
 
 class Costs(Strict):
@@ -236,6 +292,66 @@ def contradictions(decisions: Decisions, *, action_from: int = 1) -> tuple[str, 
                 "depending on the class: patients are alerted and decided to need nothing, or the other way round"
             )
     return tuple(found)
+
+
+TimeUnit = Literal["days", "weeks", "months", "years"]
+#: The outcome model that makes classes at a horizon out of times and events.
+FIXED_HORIZON = "fixed_horizon"
+_AS_VARS = {
+    "time": "time_column",
+    "unit": "time_unit",
+    "event": "event_column",
+    "event_values": "event_values",
+    "competing": "competing_values",
+}
+
+
+class TimeToEvent(Strict):
+    """An outcome that is a time to an event, of which some are followed for a shorter time than the horizon.
+
+    Times count from the index date, where there is one, and else from the moment of prediction. Values of the event's
+    column that are neither of the event nor competing mean that follow-up ended without either: censored.
+    """
+
+    time: Name = Field(description="Column of the subject table: time to the event or to the end of follow-up.")
+    unit: TimeUnit = Field(default="days", description="A month has 30.4375 days, a year 365.25.")
+    event: Name = Field(description="Column of the subject table that says what ended the follow-up.")
+    event_values: tuple[Scalar, ...] | None = Field(
+        default=None, min_length=1, description="Its values that mean the event; a boolean needs none."
+    )
+    competing: tuple[Scalar, ...] | None = Field(
+        default=None, min_length=1, description="Its values after which the event itself cannot come."
+    )
+    horizon_days: int = Field(gt=0, description="Days after the prediction within which the event counts.")
+
+    @model_validator(mode="after")
+    def _codes_differ(self) -> Self:
+        if self.competing is not None and self.event_values is None:
+            raise ValueError("competing values need event_values: codes tell the two apart")
+        both = [value for value in self.competing or () if value in (self.event_values or ())]
+        if both:
+            raise ValueError(f"{both[0]!r} is both a value of the event and a competing one")
+        return self
+
+    def as_vars(self) -> dict[str, Scalar | list[Scalar]]:
+        """The variables by which the outcome model reads it; the horizon is the prediction's."""
+        given = self.model_dump(exclude_unset=True, exclude_none=True)
+        return {
+            name: list(given[key]) if isinstance(given[key], tuple) else given[key]
+            for key, name in _AS_VARS.items()
+            if key in given
+        }
+
+    @classmethod
+    def of_vars(cls, given: Mapping[str, Scalar | list[Scalar]], horizon_days: int | None) -> TimeToEvent | None:
+        """As `as_vars` gave it; None where a variable is missing or of another kind, which the outcome model says."""
+        found: dict[str, Any] = {key: given[name] for key, name in _AS_VARS.items() if name in given}
+        several = ("event_values", "competing")
+        found |= {key: [found[key]] for key in several if key in found and not isinstance(found[key], list)}
+        try:
+            return cls.model_validate({"horizon_days": given.get("horizon_days", horizon_days), **found})
+        except ValidationError:
+            return None
 
 
 class Target(Strict):

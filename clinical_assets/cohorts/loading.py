@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from clinical_assets.cohorts.decisions import TimeToEvent
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.yaml_lines import Document, parse, read_yaml
@@ -172,6 +173,10 @@ def json_schema(candidates: Sequence[str]) -> dict[str, Any]:
     # Beside these, formulas of the description's own, which no schema can know.
     named = {"anyOf": [{"enum": list(candidates)}, {"type": "string", "pattern": "^[a-z][a-z0-9_]*$"}]}
     schema["$defs"]["Modelling"]["properties"]["candidates"]["items"] = named
+    timed = TimeToEvent.model_json_schema()
+    schema["$defs"]["TimeToEvent"] = timed
+    outcome = schema["properties"]["outcome"]
+    schema["properties"]["outcome"] = {"anyOf": [outcome, {"$ref": "#/$defs/TimeToEvent"}]}
     column["role"] = {"anyOf": [roles, {"type": "array", "items": roles, "minItems": 1}], "default": ["feature"]}
     column["categories"]["anyOf"].append({"type": "array", "items": {"type": ["string", "number"]}})
     coded = schema["$defs"]["ColumnCode"]["properties"]

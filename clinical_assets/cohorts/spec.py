@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import zoneinfo
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
 from clinical_assets.cohorts.card_statements import CardStatements
-from clinical_assets.cohorts.decisions import Decisions, Modelling, Target
+from clinical_assets.cohorts.decisions import FIXED_HORIZON, Decisions, Modelling, Target, TimeToEvent
 from clinical_assets.cohorts.governance import Access, ApprovalPolicy, ChangeControlPlan, Monitoring
 from clinical_assets.cohorts.sources_spec import FileSource, SyntheticSource
 from clinical_assets.cohorts.tables import Column, Table
@@ -77,12 +78,20 @@ class Prediction(Strict):
     censoring: str | None = Field(default=None, description="Rule for subjects not followed to the horizon.")
 
 
+class _Written(Strict):
+    """An outcome as it is written, so that what is wrong with it is named by its place in the file."""
+
+    outcome: TimeToEvent
+
+
 class CohortSpec(Grown):
     """A cohort: a partition of every asset.
 
     ``subject`` names the column that identifies a person in ``subject_table`` (one row a prediction unit) and, by
-    default, in every other table. ``features`` and ``outcome`` name SQL models. ``timezone`` is the clock on the wall
-    where the records were made: times with an offset are turned into it, times without are taken to be of it.
+    default, in every other table. ``features`` and ``outcome`` name SQL models; an outcome that is a time to an event
+    is written as one (`TimeToEvent`) and becomes the model ``fixed_horizon`` with its variables. ``timezone`` is the
+    clock on the wall where the records were made: times with an offset are turned into it, times without are taken to
+    be of it.
     """
 
     LATER: ClassVar[frozenset[str]] = frozenset({"timezone", "access"})
@@ -112,6 +121,27 @@ class CohortSpec(Grown):
     card: CardStatements | None = Field(default=None, description="What a person says about the model on its card.")
     family: str | None = Field(default=None, description="Family the cohort was made from, if any.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _time_to_event_written_out(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping) or not isinstance(given.get("outcome"), Mapping):
+            return given
+        outcome = _Written.model_validate({"outcome": given["outcome"]}).outcome
+        variables, prediction = given.get("vars") or {}, given.get("prediction")
+        if isinstance(variables, Mapping):
+            twice = sorted(variables.keys() & (outcome.as_vars().keys() | {"horizon_days"}))
+            if twice:
+                raise ValueError(f"`outcome` says time and event already: remove {', '.join(twice)} from `vars`")
+            variables = {**outcome.as_vars(), **variables}
+        if isinstance(prediction, Mapping):
+            said = prediction.get("horizon_days", outcome.horizon_days)
+            if said != outcome.horizon_days:
+                raise ValueError(
+                    f"the horizon is {outcome.horizon_days} days by `outcome`, {said} by `prediction`: keep the first"
+                )
+            prediction = {**prediction, "horizon_days": outcome.horizon_days}
+        return {**given, "outcome": FIXED_HORIZON, "vars": variables, "prediction": prediction}
+
     @field_validator("timezone")
     @classmethod
     def _zone_exists(cls, value: str | None) -> str | None:
@@ -140,6 +170,7 @@ class CohortSpec(Grown):
             raise ValueError(f"modelling.published: a formula gives one risk, but the target has {classes} classes")
         self._weight_fits()
         self._group_fits()
+        self._notes_fit()
         return self
 
     def _weight_fits(self) -> None:
@@ -167,6 +198,12 @@ class CohortSpec(Grown):
                 )
             if len(found) > 1:
                 raise ValueError(f"{', '.join(found)} have role group: one column says which records belong together")
+
+    def _notes_fit(self) -> None:
+        for name in self.modelling.notes:
+            column = self.subjects.columns.get(name)
+            if column is None or "note" not in column.role or column.type != "string":
+                raise ValueError(f"modelling.notes: {name!r} is no text of role note in table {self.subject_table!r}")
 
     def _tables_fit_together(self) -> None:
         for name, table in self.tables.items():
@@ -242,6 +279,13 @@ class CohortSpec(Grown):
     def group(self) -> str | None:
         """Column of the subject table whose equal values keep records together, or None."""
         return next(iter(self.subjects.with_role("group")), None)
+
+    @property
+    def time_to_event(self) -> TimeToEvent | None:
+        """The outcome as a time to an event, or None where it is none."""
+        if self.outcome != FIXED_HORIZON:
+            return None
+        return TimeToEvent.of_vars(self.vars, self.prediction.horizon_days)
 
     @property
     def index_column(self) -> str | None:

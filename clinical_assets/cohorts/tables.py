@@ -24,6 +24,10 @@ Role = Literal["identifier", "feature", "target", "protected", "date", "note", "
 CASE_WEIGHT = "case_weight"
 #: Name that a column of role group has there: rows with the same value stay together.
 KEPT_TOGETHER = "kept_together"
+#: Beginning of the name of a protected attribute beside features, risks and outcomes.
+GROUP_PREFIX = "protected_"
+#: Names of follow-up there: days from the prediction to its end, what ended it, the case weight of the record alone.
+FOLLOW_UP_DAYS, EVENT_CODE, RECORD_WEIGHT = "follow_up_days", "event_code", "record_weight"
 _CENTURY = 100
 
 

@@ -71,14 +71,15 @@ def failed(cohort: str, run_id: str, seconds: float, error: str | None, *, cance
     )
 
 
-def unchanged(cohort: str, seconds: float) -> CohortRun:
-    """No run: everything would come out as it is."""
+def unchanged(cohort: str, seconds: float, standing: tuple[str, ...] = ()) -> CohortRun:
+    """No run: everything would come out as it is, a failed check that stands included."""
+    cure = "  Cure: what it counted stands in its last run; --force looks again."
     return CohortRun(
         cohort=cohort,
         run_id="",
-        success=True,
+        success=not standing,
         seconds=seconds,
-        error=None,
+        error="\n".join([*standing, cure]) if standing else None,
         failed_step=None,
         checks=(),
         begun=False,

@@ -3,6 +3,9 @@
 Dagster's own staleness compares code and data versions, but knows neither files nor parts of a description. Here all of
 them are compared (``defs.shared.made_from``), and a check that failed or did not end counts too: an asset that was
 made by a killed run, or that a blocking check stopped, is made and checked again.
+
+What looks at records, people or the clock is never known to be unchanged. In a job that also makes what it is made from
+it is made when that is new, and a blocking check that failed on it stands; a job of nothing else asks for it each time.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     import dagster as dg
 
 _CODE_VERSION = "dagster/code_version"
+_ALWAYS = "looks at records, people or the clock"
+_PARENTS = "what it is made from"
 
 
 @dataclass(frozen=True)
@@ -32,10 +37,13 @@ class Due:
         In the order in which they are made; none when nothing has changed.
     reasons : tuple of str
         Why, for people: ``features: sql``.
+    standing : tuple of str
+        What holds up the rest although nothing has to be made: ``gate_verdicts fails its check nothing_failed``.
     """
 
     assets: tuple[str, ...] = ()
     reasons: tuple[str, ...] = ()
+    standing: tuple[str, ...] = ()
 
 
 class DueAssets:
@@ -79,12 +87,13 @@ class DueAssets:
         hanging = self._hanging_on(set(stale)) - set(stale)
         # What comes after something that may have to be made first is no matter of the first round.
         later = self._hanging_on(hanging)
-        return self._due({name: why for name, why in stale.items() if name not in later})
+        due = self._due({name: why for name, why in stale.items() if name not in later})
+        return due if due.assets else Due(standing=self._standing(cohort))
 
     def then(self, cohort: str) -> Due:
         """After the first round: what is due now, with all that hangs on it, in one run."""
         stale = self._stale(cohort)
-        after = dict.fromkeys(self._hanging_on(set(stale)), "what it is made from")
+        after = dict.fromkeys(self._hanging_on(set(stale)), _PARENTS)
         return self._due({**after, **stale})
 
     def _due(self, found: dict[str, str]) -> Due:
@@ -104,10 +113,18 @@ class DueAssets:
             why = self._why(name, cohort)
             if why is not None:
                 found |= {part: found.get(part, why) for part in self._together[name]}
-        return found
+        # What comes out of these is known to nobody before: all that hangs on them is made in the same run.
+        asked = {name for name, why in found.items() if why == _ALWAYS}
+        return {**dict.fromkeys(self._hanging_on(asked), _PARENTS), **found}
 
     def _why(self, name: str, cohort: str) -> str | None:
         """Why an asset has to be made, in words; None when it would come out as it is."""
+        ingredients = MADE_FROM.get(name)
+        parents = self._parents[name] & set(self._assets)
+        if ingredients is None and not parents:
+            return _ALWAYS
+        if ingredients is None and any(self._failed(parent, cohort) for parent in parents):
+            return None  # in one run with what failed it would be held up
         newest = newest_materialization(self._instance, name, cohort)
         if newest is None:
             return "not made yet"
@@ -115,9 +132,8 @@ class DueAssets:
         tags = made.tags or {}
         if tags.get(_CODE_VERSION) != self._code[name]:
             return "code"
-        ingredients = MADE_FROM.get(name)
         if ingredients is None:
-            return "looks at records, people or the clock"
+            return self._after(parents, cohort, number)
         try:
             opened = ingredients.opened(platform(), cohort)
             now = ingredients.made_from.digests(opened)
@@ -133,6 +149,25 @@ class DueAssets:
         before = {key.removeprefix(TAG): value for key, value in tags.items() if key.startswith(TAG)}
         changed = [part for part in sorted({*now, *before}) if now.get(part) != before.get(part)]
         return ", ".join(changed) or self._unchecked(name, cohort, number)
+
+    def _after(self, parents: set[str], cohort: str, number: int) -> str | None:
+        """Whether something that it is made from was made after it."""
+        made = (newest_materialization(self._instance, parent, cohort) for parent in sorted(parents))
+        return _PARENTS if any(each is not None and each[0] > number for each in made) else None
+
+    def _failed(self, name: str, cohort: str) -> tuple[str, ...]:
+        """Blocking checks that failed on an asset's newest materialisation."""
+        newest = newest_materialization(self._instance, name, cohort)
+        states = () if newest is None else checks_of(self._instance, self._checks[name], cohort)
+        return tuple(state.name for state in states if newest and state.blocks and state.looked_at == newest[0])
+
+    def _standing(self, cohort: str) -> tuple[str, ...]:
+        return tuple(
+            f"{name} fails its check {check}"
+            for name in self._assets
+            if MADE_FROM.get(name) is None
+            for check in self._failed(name, cohort)
+        )
 
     def _unchecked(self, name: str, cohort: str, number: int) -> str | None:
         for state in checks_of(self._instance, self._checks[name], cohort):

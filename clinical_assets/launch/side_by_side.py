@@ -140,7 +140,7 @@ class _Server:
         started = time.monotonic()
         first = self._due.first(cohort)
         if not first.assets:
-            return unchanged(cohort, time.monotonic() - started)
+            return unchanged(cohort, time.monotonic() - started, first.standing)
         done = replace(self._one_run(cohort, first.assets), reasons=first.reasons)
         if not done.success or self._under_way.stopped:
             return done

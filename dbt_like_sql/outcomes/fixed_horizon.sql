@@ -1,4 +1,5 @@
 -- Whether the event happens within the horizon, from follow-up that may end before it (right-censored).
+-- `outcome: {time, unit, event, event_values, competing, horizon_days}` in a description sets these variables:
 --   time_column    column of the subject table: time from the index date to the event or the end of follow-up
 --   time_unit      days (default), weeks, months (30.4375 days) or years (365.25 days)
 --   event_column   column of the subject table that says whether follow-up ended with the event
@@ -11,6 +12,7 @@
 --   competing and t < L + horizon 0: the event will not come
 --   t >= L + horizon              0, whatever happens afterwards
 --   otherwise                     excluded: censored before the horizon, so nobody knows
+-- Units at risk when the prediction is made also have their follow-up, which models of times to an event learn from.
 -- Leaving out the censored alone would favour those whose event comes early. So the others stand for them: each counts
 -- 1 / G(t-), where G is the chance not to be censored (Kaplan-Meier of the censoring; at one time events come first),
 -- and those free at the horizon count 1 / G(horizon-). Weighted events over units are then the Kaplan-Meier risk, and
@@ -69,18 +71,19 @@ judged AS (
             WHEN followed_days <= {{ landmark }} AND is_ended THEN 'competing event before the prediction'
             WHEN followed_days <= {{ landmark }} THEN 'follow-up ends before the prediction'
             WHEN NOT is_ended AND followed_days < {{ landmark + horizon }} THEN 'censored before the horizon'
-        END AS exclusion
+        END AS exclusion,
+        followed_days > {{ landmark }} AND is_event IS NOT NULL AS is_at_risk
     FROM followed
 ),
 
--- At risk when the prediction is made: the used, and the censored before the horizon.
+-- The used, and the censored before the horizon.
 times AS (
     SELECT
         followed_days,
         count(*) AS units,
         count(*) FILTER (WHERE NOT is_ended) AS censored
     FROM judged
-    WHERE exclusion IS NULL OR exclusion = 'censored before the horizon'
+    WHERE is_at_risk
     GROUP BY followed_days
 ),
 
@@ -124,7 +127,9 @@ SELECT
             THEN round(
                 1 / CASE WHEN is_ended AND followed_days <= {{ landmark + horizon }} THEN f.chance ELSE h.chance END, 12
             )
-    END AS case_weight
+    END AS case_weight,
+    CASE WHEN is_at_risk THEN followed_days - {{ landmark }} END AS follow_up_days,
+    CASE WHEN is_at_risk THEN CASE WHEN is_event THEN 1 WHEN is_ended THEN 2 ELSE 0 END END AS event_code
 FROM judged AS j
 LEFT JOIN free AS f USING (followed_days)
 CROSS JOIN at_horizon AS h

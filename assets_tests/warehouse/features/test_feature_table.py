@@ -159,3 +159,32 @@ def test_a_feature_that_is_no_number_is_refused(small_spec: CohortSpec, settings
     words = [(key, "many", 1.0) for key, _, _ in FEATURES]
     with pytest.raises(WarehouseError, match="feature 'age_years' of cohort 'small_cohort' is no number"):
         load_feature_table(fill(settings, features=words), small_spec)
+
+
+def test_the_follow_up_of_the_censored_stands_beside_the_rows_with_an_outcome(
+    minimal: dict[str, Any], settings: Settings
+) -> None:
+    outcome = {"time": "followed", "event": "died", "horizon_days": 30}
+    minimal["tables"]["subjects"]["columns"]["stands_for"] = case_weight()
+    warehouse = fill(settings)
+    with warehouse.writer() as connection:
+        connection.execute("ALTER TABLE validated.subjects ADD COLUMN stands_for DOUBLE DEFAULT 3")
+        connection.execute("ALTER TABLE model.outcomes ADD COLUMN case_weight DOUBLE")
+        connection.execute("ALTER TABLE model.outcomes ADD COLUMN follow_up_days DOUBLE DEFAULT 12.5")
+        connection.execute("ALTER TABLE model.outcomes ADD COLUMN event_code INTEGER DEFAULT 0")
+        connection.execute("UPDATE model.outcomes SET case_weight = 1.5 WHERE outcome IS NOT NULL")
+    other = load_feature_table(warehouse, CohortSpec.model_validate(minimal))
+    assert other.censored is None
+    assert "follow_up_days" not in other.frame.columns
+    table = load_feature_table(warehouse, CohortSpec.model_validate({**minimal, "outcome": outcome}))
+    assert table.frame["patient_id"].to_list() == ["p1", "p2", "p3"]
+    assert table.frame["case_weight"].to_list() == [4.5, 4.5, 4.5]
+    assert table.censored is not None
+    assert table.censored.columns == table.frame.columns
+    kept = ("patient_id", "outcome", "case_weight", "follow_up_days", "event_code", "record_weight", "age_years")
+    assert table.censored.select(kept).rows() == [("p4", None, None, 12.5, 0, 3.0, 80.0)]
+    with warehouse.writer() as connection:
+        connection.execute("UPDATE model.features SET visits = 9 WHERE patient_id = 'p4'")
+    assert load_feature_table(warehouse, CohortSpec.model_validate({**minimal, "outcome": outcome})).digest != (
+        table.digest
+    )

@@ -151,7 +151,7 @@ def test_an_outcome_at_a_fixed_horizon_follows_the_written_rule(
     connection = validated(spec, {"subjects": people, "visits": []})
     found = connection.execute(f"SELECT * FROM ({project.compile('fixed_horizon').sql}) ORDER BY 1").fetchall()
     factor = {"days": 1, "weeks": 7}[unit]
-    assert [(outcome, exclusion is None) for _, outcome, exclusion, _ in found] == [
+    assert [(outcome, exclusion is None) for _, outcome, exclusion, *_ in found] == [
         judged(
             None if days is None else days * factor,
             None if status is None else status == "event",

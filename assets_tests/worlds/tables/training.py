@@ -23,6 +23,7 @@ class Table:
     feature_columns: tuple[str, ...]
     protected: tuple[str, ...] = ()
     digest: str = "sha256:test"
+    censored: pl.DataFrame | None = None
 
     def protected_column(self, attribute: str) -> str:
         return f"{attribute}_group" if attribute in self.feature_columns else attribute

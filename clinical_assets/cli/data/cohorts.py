@@ -29,6 +29,10 @@ COMMANDS = {
         f"{_DATA}.descriptions:schema",
         "The JSON schema of a cohort description, with which editors complete and check the YAML.",
     ),
+    "words": CommandEntry(
+        f"{_DATA}.descriptions:words",
+        "Words that the notes of enough people say, as lines for modelling.notes. Read them: no word may tell a name.",
+    ),
     "remove": CommandEntry(
         f"{_DATA}.stored:remove",
         "Delete the records of a removed cohort: warehouse, snapshots, trainings, reports, inbox. Evidence stays.",

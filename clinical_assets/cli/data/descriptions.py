@@ -15,10 +15,11 @@ from clinical_assets.cli.output import err, out, show_json, show_rows
 from clinical_assets.cohorts.decisions import contradictions
 from clinical_assets.cohorts.loading import json_schema, load_spec
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
+from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData, SpecError
 from clinical_assets.modelling.search.kinds import KINDS, refuse_unknown
 from clinical_assets.warehouse.features.features import check_models
 from clinical_assets.warehouse.features.invented import try_models
+from clinical_assets.warehouse.sql.note_words import common_words
 from clinical_assets.warehouse.sql.project import SqlProject
 from clinical_assets.warehouse.sql.schema import empty_database
 from clinical_assets.warehouse.sql.tests import run_tests_on
@@ -133,6 +134,33 @@ def _check(spec: CohortSpec, project: SqlProject) -> list[str]:
         *(f"{text}." for text in contradictions(spec.decisions, action_from=spec.target.action_from)),
         *try_models(spec, project),
     ]
+
+
+def words(
+    cohort: CohortArgument,
+    column: Annotated[str | None, typer.Option(help="Text of role note; the only one when left out.")] = None,
+    persons: Annotated[int, typer.Option(min=5, help="Least number of people whose notes say a word.")] = 5,
+    most: Annotated[int, typer.Option(min=1, max=1000, help="No more words than these.")] = 300,
+) -> None:
+    """Words that the notes of enough people say, as lines for modelling.notes. Read them: no word may tell a name."""
+    handle = context.workspace().cohort(cohort)
+    notes = handle.spec.subjects.with_role("note")
+    if column is None and len(notes) != 1:
+        raise SpecError(
+            f"{cohort}: the subject table has {len(notes)} columns of role note.",
+            cure=f"Name one with --column: {', '.join(notes)}." if notes else "Give a text column the role note.",
+        )
+    if column is not None and column not in notes:
+        raise SpecError(f"{cohort}: {column!r} is no column of role note.", cure=f"There is: {', '.join(notes)}.")
+    name = column or notes[0]
+    found = common_words(handle.warehouse, handle.spec, name, persons=persons, most=most)
+    if not found:
+        raise InsufficientData(
+            f"{cohort}: no word stands in the notes of {persons} people.", cure="There is nothing to learn from them."
+        )
+    out.print(f"modelling:\n  notes:\n    {name}:\n      minimum_persons: {persons}\n      words:", highlight=False)
+    for word in found:
+        out.print(f"        - {word!r}", markup=False, highlight=False)
 
 
 def schema(

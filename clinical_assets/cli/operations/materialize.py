@@ -25,6 +25,7 @@ PAIRED_JOB = "study_micro_cohort"
 JOB_NAMES = (
     "ingest_cohort",
     "train_cohort",
+    "develop_cohort",
     "prepare_release",
     "promote_champion",
     "monitor_cohort",
@@ -181,7 +182,7 @@ def _grouped(reasons: Iterable[str]) -> str:
 
 def _state(run: CohortRun) -> str:
     if run.unchanged:
-        return "unchanged"
+        return "unchanged" if run.success else "unchanged, FAILED"
     if run.success:
         return "done"
     if run.canceled:

@@ -22,6 +22,13 @@ study_micro_cohort = dg.define_asset_job(
     description="From paired samples to pathway scores, pages of subjects, study and ablation, for one micro-cohort.",
 )
 
+develop_cohort = dg.define_asset_job(
+    name="develop_cohort",
+    selection=dg.AssetSelection.groups("cohorts", "features", "models")
+    | dg.AssetSelection.assets("gate_verdicts", "release_dossier"),
+    description="From the source through a risk model and five gates to the dossier that people sign, for one cohort.",
+)
+
 prepare_release = dg.define_asset_job(
     name="prepare_release",
     selection=dg.AssetSelection.assets("gate_verdicts", "release_dossier"),
@@ -64,6 +71,7 @@ verify_evidence = dg.define_asset_job(
 JOBS = [
     ingest_cohort,
     train_cohort,
+    develop_cohort,
     prepare_release,
     promote_champion,
     monitor_cohort,

@@ -143,7 +143,13 @@ def feature_parts(cohort: CohortHandle) -> dict[str, object]:
     project = cohort.sql
     plain = _without(cohort.spec, _WORDS | _USES)
     statements = [project.compile(name).sql for name in (project.feature_model, project.outcome_model)]
-    return {"tables": _tables(cohort.spec), "description": plain, "sql": statements}
+    notes = {name: each.model_dump(mode="json") for name, each in cohort.spec.modelling.notes.items()}
+    return {
+        "tables": _tables(cohort.spec),
+        "description": plain,
+        "sql": statements,
+        **({"notes": notes} if notes else {}),
+    }
 
 
 def overview_parts(cohort: CohortHandle) -> dict[str, object]:

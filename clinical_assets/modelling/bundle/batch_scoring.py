@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import GROUP_PREFIX
 from clinical_assets.foundation.types import BoolArray, FloatArray, IntArray
 from clinical_assets.modelling.bundle.bundle import Bundle
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.modelling.table.row_losses import action_risk
 from clinical_assets.warehouse.outcomes.received_tables import (
     BATCH,

@@ -104,6 +104,13 @@ class StoredPooledFeature(StoredDocument):
     otherwise: float
 
 
+class StoredWordWeights(StoredDocument):
+    """What the words of one note weigh; see ``table.word_weights``."""
+
+    places: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
 class StoredPreparation(StoredDocument):
     """The fitted steps before the model; see ``table.preparation``."""
 
@@ -114,6 +121,7 @@ class StoredPreparation(StoredDocument):
     centre: tuple[float, ...]
     spread: tuple[float, ...]
     pooled: tuple[StoredPooledFeature, ...] = ()
+    words: tuple[StoredWordWeights, ...] = ()
 
 
 class FeatureReference(StoredDocument):

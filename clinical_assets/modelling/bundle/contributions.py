@@ -178,6 +178,8 @@ class Explainer:
                 here = np.tile(self._reference, (X[rows].shape[0], 1))
                 before = np.broadcast_to(base, log_odds[rows].shape)
                 for feature in order:
+                    if np.array_equal(here[:, feature], X[rows, feature], equal_nan=True):
+                        continue  # as the typical row: nothing changes, such as a word that no note here says
                     here[:, feature] = X[rows, feature]
                     after = _log_odds(self._score(here))
                     total[rows, feature] += after - before

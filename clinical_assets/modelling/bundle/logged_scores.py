@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
+from clinical_assets.cohorts.tables import GROUP_PREFIX
 from clinical_assets.records.keys.subject_names import SubjectNames
 from clinical_assets.records.prediction_log.lines import ACTION, OUTCOME, PREDICTION, LogLine
 from clinical_assets.records.prediction_log.segments import read_log

@@ -12,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -97,7 +96,7 @@ def train_cohort(
     with watch.stage("input and leakage"):
         data = model_input(table, spec)
         twins = find_twins(data.X, data.groups)
-        data = replace(data, groups=twins.groups)
+        data = data.grouped(twins.groups)
         split = split_holdout(
             data.frame, subject=table.subject, share=spec.modelling.holdout_share, together=twins.groups
         )

@@ -185,7 +185,8 @@ def _together(
 ) -> list[Leak]:
     """Leaks of several columns, beside those of single ones that were found."""
     alone = {name for leak in found if leak.kind in _ALONE for name in leak.column.split(", ")}
-    pairs = separating_pairs(train, spec, units, without=tuple(alone))
+    # Two counts of words compare nothing, and some hundred words are tens of thousands of pairs.
+    pairs = separating_pairs(train, spec, units, without=(*alone, *spec.modelling.word_features))
     leaks = [_pair(pair, train, spec) for pair in pairs[:MOST_PAIRS]]
     rest = train.without(alone | {name for pair in pairs for name in (pair.first, pair.second)})
     tree = tree_separation(rest, limit=spec.modelling.separation_limit)

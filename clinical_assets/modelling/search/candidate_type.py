@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from clinical_assets.modelling.table.word_weights import WordBlock
+
 if TYPE_CHECKING:
     import optuna
 
@@ -59,6 +61,10 @@ class CandidateType:
         Whether its risks are mapped to the cohort's.
     pooled : tuple of int
         Places of the features that name a group and are replaced by the group's mean; the description says which.
+    words : tuple of WordBlock
+        Features that count the words of a note, and are weighed as TF-IDF; the description says which.
+    n_features : int
+        Of the table that it is fitted on; known where the description names words.
     explanation : str
         Which exact method breaks a score down for two classes; ``paths`` samples and suits every model.
     libraries : tuple of str
@@ -81,6 +87,8 @@ class CandidateType:
     given: bool = False
     recalibrated: bool = True
     pooled: tuple[int, ...] = ()
+    words: tuple[WordBlock, ...] = ()
+    n_features: int = 0
     explanation: ExplanationMethod = "paths"
     libraries: tuple[str, ...] = ()
 

@@ -4,6 +4,7 @@ Every candidate is a scikit-learn pipeline of ready-made steps that takes a floa
 that the converters of ONNX know each step:
 
 - A feature that names a group is replaced by the group's mean outcome, first of all (`pooled`).
+- Counts of words in notes become TF-IDF (`words`), and share one scale where columns are standardised.
 - Medians stand for missing values, beside them a 0/1 flag for each column that had any (`flags_missing`); columns that
   never vary are dropped; the rest is standardised (`scaled`).
 - A candidate that reads missing values as they are (`reads_missing`) gets the rows untouched.
@@ -26,6 +27,7 @@ from clinical_assets.modelling.search.candidate_type import AnyCandidate, Candid
 from clinical_assets.modelling.search.kinds import KINDS, kind_of
 from clinical_assets.modelling.table.pooling import POOL_STEP, pooling_step
 from clinical_assets.modelling.table.preparation import in_single_precision
+from clinical_assets.modelling.table.word_weights import WORD_STEP, shared_scale, word_step
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
@@ -91,6 +93,7 @@ def build(
     """
     kind = kind_of(candidate)
     steps = [(POOL_STEP, pooling_step(kind.pooled, seed))] if kind.pooled else []
+    steps += [(WORD_STEP, word_step(kind.words))] if kind.words else []
     steps += _preparation(kind, sampled=imbalance in SAMPLERS)
     if imbalance in SAMPLERS:
         from imblearn.pipeline import Pipeline as SamplingPipeline
@@ -168,6 +171,9 @@ def _preparation(kind: CandidateType, *, sampled: bool) -> list[tuple[str, Any]]
         flags = Pipeline([("mark", mark), ("flag", Binarizer(threshold=_MARK / 10))])
         impute = FeatureUnion([("value", impute), ("missing", flags)])
     steps = [("impute", impute)]
+    if kind.words and (kind.scaled or sampled):
+        places = tuple(place for block in kind.words for place in block.places)
+        return [*steps, ("scale", shared_scale(places, kind.n_features))]
     if not kind.given:
         steps.append(("vary", VarianceThreshold()))
     if kind.scaled or sampled:

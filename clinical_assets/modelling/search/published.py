@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.special import expit
 
-from clinical_assets.cohorts.decisions import Modelling
+from clinical_assets.cohorts.decisions import Modelling, word_feature
 from clinical_assets.cohorts.external.published import (
     RECALIBRATED,
     Band,
@@ -28,6 +28,7 @@ from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search.candidate_type import CandidateType
 from clinical_assets.modelling.search.kinds import KINDS, kind_of
 from clinical_assets.modelling.table.inputs import UnusableTable
+from clinical_assets.modelling.table.word_weights import WordBlock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -103,7 +104,14 @@ def candidate_type(name: str, modelling: Modelling, columns: Sequence[str] | Non
     """
     published = modelling.published.get(formula_name(name))
     if name in KINDS or published is None:
-        return replace(kind_of(name), pooled=_pooled(modelling, columns)) if modelling.pooled else kind_of(name)
+        if not (modelling.pooled or modelling.notes):
+            return kind_of(name)
+        return replace(
+            kind_of(name),
+            pooled=_pooled(modelling, columns),
+            words=_words(modelling, columns),
+            n_features=len(columns or ()),
+        )
     places = {column: place for place, column in enumerate(columns or ())}
     absent = [feature for feature in published.features if columns is not None and feature not in places]
     if absent:
@@ -130,6 +138,16 @@ def candidate_type(name: str, modelling: Modelling, columns: Sequence[str] | Non
 def _pooled(modelling: Modelling, columns: Sequence[str] | None) -> tuple[int, ...]:
     """Places of the features that name groups, among those that are left."""
     return tuple(place for place, column in enumerate(columns or ()) if column in modelling.pooled)
+
+
+def _words(modelling: Modelling, columns: Sequence[str] | None) -> tuple[WordBlock, ...]:
+    """Places of the words of each note, among the features that are left."""
+    places = {column: place for place, column in enumerate(columns or ())}
+    blocks = []
+    for note, each in modelling.notes.items():
+        named = [word_feature(note, word) for word in each.words]
+        blocks.append(WordBlock(tuple(places[name] for name in named if name in places), each.minimum_persons))
+    return tuple(block for block in blocks if block.places)
 
 
 def is_published(name: str) -> bool:

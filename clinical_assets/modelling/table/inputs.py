@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, EVENT_CODE, FOLLOW_UP_DAYS, RECORD_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.modelling.table.follow_up import RowFollowUp, carriers
 from clinical_assets.modelling.table.together import units_of_rows
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ class TrainingTable(Protocol):
 
     ``frame`` has the key columns, the subject column, the feature columns (numbers, null is missing), ``outcome``
     (0, 1, ...), ``case_weight`` where the description has a column of that role, and the protected attributes, each in
-    the column that ``protected_column`` names, ``kept_together`` where one has role group; ``digest`` names all.
+    the column that ``protected_column`` names, ``kept_together`` where one has role group, ``follow_up_days`` and
+    ``event_code`` where the outcome is a time to an event; ``censored`` then holds the units without an outcome, whose
+    follow-up ended before the horizon. ``digest`` names all.
     """
 
     @property
@@ -57,6 +60,10 @@ class TrainingTable(Protocol):
     @property
     def digest(self) -> str:
         """``sha256:...`` of the content."""
+
+    @property
+    def censored(self) -> pl.DataFrame | None:
+        """Units censored before the horizon, in the columns of the rows; None where there is no follow-up."""
 
     def protected_column(self, attribute: str) -> str:
         """The column that holds a protected attribute."""
@@ -84,6 +91,8 @@ class ModelInput:
     classes : tuple of str, length k
     weights : array of shape (n,) or None
         Case weights, above 0, over their mean among all rows of the table; None where all rows count alike.
+    follow_up : RowFollowUp or None
+        Times and events behind the classes, and the rows that were censored before the horizon.
     """
 
     frame: pl.DataFrame
@@ -93,6 +102,7 @@ class ModelInput:
     feature_columns: tuple[str, ...]
     classes: tuple[str, ...]
     weights: FloatArray | None = None
+    follow_up: RowFollowUp | None = None
 
     @property
     def n(self) -> int:
@@ -119,13 +129,20 @@ class ModelInput:
             self.feature_columns,
             self.classes,
             None if self.weights is None else self.weights[chosen],
+            None if self.follow_up is None else self.follow_up.rows(chosen),
         )
+
+    def grouped(self, groups: IntArray) -> ModelInput:
+        """The same rows in larger groups (n,): what was one group stays together."""
+        follow_up = None if self.follow_up is None else self.follow_up.grouped(self.groups, groups)
+        return replace(self, groups=groups, follow_up=follow_up)
 
     def without(self, columns: Collection[str]) -> ModelInput:
         """The same rows without some features."""
         kept = [place for place, name in enumerate(self.feature_columns) if name not in columns]
         names = tuple(self.feature_columns[place] for place in kept)
-        return replace(self, X=np.ascontiguousarray(self.X[:, kept]), feature_columns=names)
+        follow_up = None if self.follow_up is None else self.follow_up.columns(kept)
+        return replace(self, X=np.ascontiguousarray(self.X[:, kept]), feature_columns=names, follow_up=follow_up)
 
     def refuse_missing_classes(self, *, where: str) -> None:
         """Raise InsufficientData that names the classes without a row."""
@@ -166,17 +183,51 @@ def model_input(table: TrainingTable, spec: CohortSpec) -> ModelInput:
             cure="One row per prediction unit is needed.",
         )
     frame = frame.sort(table.key)
+    groups = units_of_rows(frame, subject=table.subject)
+    follow_up = None
+    if spec.time_to_event is not None and table.censored is not None:
+        groups, follow_up = _follow_up(frame, table.censored.sort(table.key), table, spec)
     data = ModelInput(
         frame=frame,
         X=features_of(frame, table.feature_columns),
         y=_outcomes(frame, len(spec.target.classes)),
-        groups=units_of_rows(frame, subject=table.subject),
+        groups=groups,
+        follow_up=follow_up,
         feature_columns=tuple(table.feature_columns),
         classes=spec.target.classes,
         weights=_weights(frame, spec) if {CASE_WEIGHT} <= set(frame.columns) - set(table.feature_columns) else None,
     )
     data.refuse_missing_classes(where="usable")
     return data
+
+
+def _follow_up(
+    frame: pl.DataFrame, censored: pl.DataFrame, table: TrainingTable, spec: CohortSpec
+) -> tuple[IntArray, RowFollowUp]:
+    """Groups of the rows, numbered together with those of the censored, and the follow-up of both."""
+    import polars as pl
+
+    assert spec.time_to_event is not None
+    together = pl.concat([frame, censored], how="diagonal_relaxed")
+    numbers = units_of_rows(together, subject=table.subject)
+    groups, theirs = numbers[: frame.height], numbers[frame.height :]
+    split_by = spec.modelling.split_by
+    alike = None if split_by is None else together[table.protected_column(split_by)].rank("dense").fill_null(0)
+    return groups, RowFollowUp(
+        days=frame[FOLLOW_UP_DAYS].to_numpy(),
+        event=frame[EVENT_CODE].to_numpy(),
+        horizon=float(spec.time_to_event.horizon_days),
+        case_weights=frame[RECORD_WEIGHT].to_numpy() if RECORD_WEIGHT in frame.columns else None,
+        censored_frame=censored,
+        censored_X=features_of(censored, table.feature_columns),
+        censored_groups=theirs,
+        carrier=carriers(
+            groups,
+            theirs,
+            alike=None if alike is None else (alike.to_numpy()[: frame.height], alike.to_numpy()[frame.height :]),
+            seed=spec.modelling.search.seed,
+        ),
+    )
 
 
 def features_of(frame: pl.DataFrame, columns: tuple[str, ...]) -> FloatArray:

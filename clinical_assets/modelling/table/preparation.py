@@ -14,6 +14,7 @@ import numpy as np
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.table.pooling import POOL_STEP, PooledFeature, with_pooled
+from clinical_assets.modelling.table.word_weights import WORD_STEP, WordWeights, with_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,6 +49,8 @@ class Preparation:
         Subtracted and divided by; 0 and 1 leave a column as it is.
     pooled : tuple of PooledFeature
         Features that name a group: first of all they become the group's mean.
+    words : tuple of WordWeights
+        Features that count words, which become TF-IDF before anything else but groups.
     """
 
     n_features: int
@@ -57,6 +60,7 @@ class Preparation:
     centre: FloatArray
     spread: FloatArray
     pooled: tuple[PooledFeature, ...] = ()
+    words: tuple[WordWeights, ...] = ()
 
     @property
     def sources(self) -> NDArray[np.int64]:
@@ -70,7 +74,7 @@ class Preparation:
 
     def apply(self, X: FloatArray) -> FloatArray:
         """The model's columns (n, q) of features (n, p)."""
-        values = X = with_pooled(X, self.pooled)
+        values = X = with_words(with_pooled(X, self.pooled), self.words)
         if self.medians is not None or self.flagged:
             missing = np.isnan(X)
             values = X if self.medians is None else np.where(missing, self.medians, X)
@@ -92,6 +96,7 @@ class Preparation:
             "centre": self.centre.tolist(),
             "spread": self.spread.tolist(),
             **({"pooled": [asdict(each) for each in self.pooled]} if self.pooled else {}),
+            **({"words": [asdict(each) for each in self.words]} if self.words else {}),
         }
 
     @classmethod
@@ -109,6 +114,7 @@ class Preparation:
                 PooledFeature(each["place"], tuple(each["groups"]), tuple(each["means"]), each["otherwise"])
                 for each in stored.get("pooled", ())
             ),
+            words=tuple(WordWeights(tuple(each["places"]), tuple(each["weights"])) for each in stored.get("words", ())),
         )
 
     @classmethod
@@ -122,7 +128,7 @@ class Preparation:
         """
         steps = dict(pipeline.steps[:-1])
         # Trees' columns are rounded to single precision by the graph's own cast, and wherever a booster reads them.
-        unknown = sorted(set(steps) - {POOL_STEP, "impute", "vary", "scale", "single"})
+        unknown = sorted(set(steps) - {POOL_STEP, WORD_STEP, "impute", "vary", "scale", "single"})
         if unknown:
             raise ClinicalAssetsError(
                 f"the pipeline has a step {unknown[0]!r} that a bundle cannot hold.",
@@ -132,8 +138,9 @@ class Preparation:
         flagged = hasattr(impute, "transformer_list")
         imputer = dict(impute.transformer_list)["value"] if flagged and impute is not None else impute
         width = n_features * (2 if flagged else 1)
-        kept = np.flatnonzero(steps["vary"].get_support()) if "vary" in steps else np.arange(width)
         scale = steps.get("scale")
+        kept = np.flatnonzero(steps["vary"].get_support()) if "vary" in steps else np.arange(width)
+        kept = getattr(scale, "kept_", kept)  # where words share a scale, it drops columns too
         return cls(
             n_features=n_features,
             medians=None if imputer is None else np.asarray(imputer.statistics_, dtype=np.float64),
@@ -142,4 +149,5 @@ class Preparation:
             centre=np.zeros(kept.size) if scale is None else np.asarray(scale.mean_, dtype=np.float64),
             spread=np.ones(kept.size) if scale is None else np.asarray(scale.scale_, dtype=np.float64),
             pooled=steps[POOL_STEP].features_ if POOL_STEP in steps else (),
+            words=steps[WORD_STEP].words_ if WORD_STEP in steps else (),
         )

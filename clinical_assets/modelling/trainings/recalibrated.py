@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import GROUP_PREFIX
 from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.sealed_folder import new_folder
@@ -45,7 +46,6 @@ from clinical_assets.modelling.evaluation.subgroups import subgroup_rows
 from clinical_assets.modelling.evaluation.training_warnings import TWINS, twin_findings
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.table.inputs import features_of
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.modelling.table.splits import split_holdout
 from clinical_assets.modelling.table.twins import Twins, find_twins
 from clinical_assets.modelling.trainings import plots, trainings

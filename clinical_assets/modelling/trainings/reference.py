@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Literal
 
-from clinical_assets.cohorts.tables import CASE_WEIGHT, KEPT_TOGETHER
+from clinical_assets.cohorts.tables import CASE_WEIGHT, GROUP_PREFIX, KEPT_TOGETHER
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.warehouse.features.feature_table import FeatureTable
 from clinical_assets.warehouse.store.sql_text import literal, quoted
 

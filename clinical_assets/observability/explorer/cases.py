@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_assets.cohorts.tables import GROUP_PREFIX
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
 from clinical_assets.modelling.trainings.reference import case_weights, read_reference
 from clinical_assets.statistics.calibration.smooth_calibration import CalibrationPlot, calibration_plot
 from clinical_assets.statistics.decisions.net_benefit import DecisionCurve, decision_curve, expected_cost, net_benefit

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from clinical_assets.cohorts.decisions import word_feature
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
+from clinical_assets.cohorts.tables import CASE_WEIGHT, EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.foundation.errors import InsufficientData, SqlModelError
 from clinical_assets.warehouse.sql.lineage import trace
 from clinical_assets.warehouse.sql.model import CompiledModel
@@ -80,10 +81,15 @@ def refuse_identifiers(spec: CohortSpec, features: CompiledModel, names: Sequenc
                 )
 
 
-def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[str, str]) -> None:
-    """Refuse an outcome model that yields anything but the key, ``outcome``, ``exclusion`` and perhaps ``case_weight``.
+#: Columns that an outcome model may yield besides, with the type under which they are stored.
+OUTCOME_EXTRAS = {CASE_WEIGHT: "DOUBLE", FOLLOW_UP_DAYS: "DOUBLE", EVENT_CODE: "INTEGER"}
 
-    ``outcome`` is a class number; ``case_weight`` says for how many units a used one stands, such as those censored.
+
+def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[str, str]) -> None:
+    """Refuse an outcome model that yields anything but the key, ``outcome``, ``exclusion`` and `OUTCOME_EXTRAS`.
+
+    ``outcome`` is a class number; ``case_weight`` says for how many units a used one stands, such as those censored;
+    ``follow_up_days`` and ``event_code`` say how long a unit at risk was followed and what ended it.
 
     Raises
     ------
@@ -91,11 +97,11 @@ def check_outcome_columns(spec: CohortSpec, outcome: CompiledModel, types: dict[
         Columns that differ, an outcome that is no integer, or a weight that is no number.
     """
     wanted = (*spec.key, "outcome", "exclusion")
-    if set(types) - {CASE_WEIGHT} != set(wanted):
+    if set(types) - set(OUTCOME_EXTRAS) != set(wanted):
         raise SqlModelError(
             f"{_shown(outcome)}: yields {', '.join(types)}.",
-            cure=f"An outcome model yields {', '.join(wanted)}, a {CASE_WEIGHT} where units count unequally, and "
-            "nothing else.",
+            cure=f"An outcome model yields {', '.join(wanted)}, a {CASE_WEIGHT} where units count unequally, "
+            f"{FOLLOW_UP_DAYS} and {EVENT_CODE} where it is a time to an event, and nothing else.",
         )
     if types.get(CASE_WEIGHT, "DOUBLE").split("(")[0] not in ("FLOAT", "DOUBLE", "DECIMAL"):
         raise SqlModelError(
@@ -176,6 +182,36 @@ def check_finite(connection: duckdb.DuckDBPyConnection, features: CompiledModel,
             f"{', '.join(huge[:5])}.",
             cure="Give the column a `range`, list the value under `missing` if it stands for that, or use its log.",
         )
+
+
+def refuse_rare_words(connection: duckdb.DuckDBPyConnection, spec: CohortSpec) -> None:
+    """A word that few people's notes say may be a name, and would stand in every bundle.
+
+    Raises
+    ------
+    InsufficientData
+        Naming the words of the description that fewer people say than it promises, never a note.
+    """
+    key = ", ".join(map(quoted, spec.key))
+    for note, described in spec.modelling.notes.items():
+        counts = ", ".join(
+            f"count(DISTINCT s.{quoted(spec.subject)}) FILTER (WHERE f.{quoted(word_feature(note, word))} > 0)"
+            for word in described.words
+        )
+        found = (
+            connection.execute(
+                f"SELECT {counts} FROM {FEATURES} AS f JOIN validated.{quoted(spec.subject_table)} AS s USING ({key})"
+            ).fetchone()
+            or ()
+        )
+        rare = [w for w, n in zip(described.words, found, strict=True) if n < described.minimum_persons]
+        if rare:
+            raise InsufficientData(
+                f"modelling.notes.{note}: the notes of fewer than {described.minimum_persons} people say "
+                f"{', '.join(repr(word) for word in rare[:5])}{', ...' if len(rare) > 5 else ''}; a rare word may tell "
+                "who somebody is.",
+                cure="Take the words out; `clinical-assets cohorts words` lists those that enough people's notes say.",
+            )
 
 
 def count_outcomes(

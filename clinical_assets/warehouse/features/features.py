@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import CASE_WEIGHT
 from clinical_assets.foundation.canonical import value_digest
 from clinical_assets.warehouse.features.feature_checks import (
     FEATURES,
+    OUTCOME_EXTRAS,
     OUTCOMES,
     check_finite,
     check_index_dates,
@@ -23,6 +23,7 @@ from clinical_assets.warehouse.features.feature_checks import (
     count_outcomes,
     feature_columns_of,
     refuse_identifiers,
+    refuse_rare_words,
 )
 from clinical_assets.warehouse.features.row_independence import check_one_at_a_time
 from clinical_assets.warehouse.snapshots import ingestion_log
@@ -137,12 +138,13 @@ def build_on(
     numbers = [f"CAST({quoted(name)} AS DOUBLE) AS {quoted(name)}" for name in names]
     write_result(connection, FEATURES, features, columns=[*key, *numbers], order=key)
     outcomes = ['CAST("outcome" AS INTEGER) AS "outcome"', 'CAST("exclusion" AS VARCHAR) AS "exclusion"']
-    if CASE_WEIGHT in project.types(project.outcome_model):
-        outcomes.append(f"CAST({CASE_WEIGHT} AS DOUBLE) AS {CASE_WEIGHT}")
+    yielded = project.types(project.outcome_model)
+    outcomes += [f"CAST({name} AS {kind}) AS {name}" for name, kind in OUTCOME_EXTRAS.items() if name in yielded]
     write_result(connection, OUTCOMES, outcome, columns=[*key, *outcomes], order=key)
     rows = check_units(connection, spec, FEATURES, features)
     check_units(connection, spec, OUTCOMES, outcome)
     check_finite(connection, features, names)
+    refuse_rare_words(connection, spec)
     counts, exclusions = count_outcomes(connection, spec, outcome)
     check_index_dates(connection, spec)
     compared = check_one_at_a_time(connection, spec, features)

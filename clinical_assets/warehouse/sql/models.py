@@ -20,6 +20,7 @@ from clinical_assets.warehouse.sql.files import ModelFile, resolve
 from clinical_assets.warehouse.sql.guard.analysis import check_select
 from clinical_assets.warehouse.sql.guard.views import SourceView, bookkeeping_view, known_view, plain_view
 from clinical_assets.warehouse.sql.model import CompiledModel, RenderedModel
+from clinical_assets.warehouse.sql.note_words import with_words
 from clinical_assets.warehouse.sql.render import environment, render
 from clinical_assets.warehouse.sql.schema import BOOKKEEPING
 
@@ -75,6 +76,10 @@ class Compiler:
         """
         root = resolve(self._models, name)
         blocks: dict[str, _Block] = {}
+        worded = self._spec.modelling.notes and root.id == f"features.{self._spec.features}"
+        if worded:
+            notes = self._source(self._spec.subject_table, root, guarded=True)
+            blocks[notes.cte] = _Block(notes.cte, notes)
         self._visit(root, blocks, (), guarded=False)
         rows: list[str] = []
         body: list[str] = []
@@ -94,9 +99,12 @@ class Compiler:
                 rows += [f"  {row}" for row in sources]
                 origins += [None] * len(sources)
                 body += [""] * (1 + len(sources))
-        rows.append(f") SELECT * FROM {next(reversed(blocks))}")
-        body.append(rows[-1])
-        origins.append(None)
+        last = next(reversed(blocks))
+        selected = with_words(self._spec, last, notes.cte) if worded else [f"SELECT * FROM {last}"]
+        closing = [f") {selected[0]}", *selected[1:]]
+        rows += closing
+        body += closing
+        origins += [None] * len(closing)
         return CompiledModel(
             name=root.id,
             layer=root.layer,

@@ -77,6 +77,9 @@ class SqlProject:
         self._docs: dict[str, ModelDocs] = {}
         self._types: dict[str, dict[str, str]] = {}
         self._lineage: dict[str, Lineage] = {}
+        self._words = {
+            name: f"How often {note} says {word!r}." for name, (note, word) in spec.modelling.word_features.items()
+        }
 
     @property
     def feature_model(self) -> str:
@@ -183,6 +186,8 @@ class SqlProject:
         return ModelRun(name=compiled.name, rows=int(rows), seconds=time.perf_counter() - started)
 
     def _description(self, column: str, docs: ModelDocs, lineage: Lineage) -> str:
+        if column in self._words:
+            return self._words[column]
         written = docs.column(column)
         if written is not None and written.description:
             return _with_unit(written.description, written.unit)

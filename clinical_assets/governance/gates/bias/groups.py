@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import GROUP_PREFIX
 from clinical_assets.modelling.evaluation.subgroups import UNKNOWN
-from clinical_assets.modelling.table.protected import GROUP_PREFIX
 
 if TYPE_CHECKING:
     import polars as pl

@@ -20,6 +20,7 @@ from clinical_assets.modelling.bundle.graph.onnx_formula import formula_nodes
 from clinical_assets.modelling.search.recalibration import CLASS_FLOOR, CUT_FLOOR, LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.pooling import PooledFeature
 from clinical_assets.modelling.table.preparation import Preparation
+from clinical_assets.modelling.table.word_weights import WordWeights
 
 if TYPE_CHECKING:
     import onnx
@@ -238,6 +239,8 @@ def _before(part: _Part, preparation: Preparation) -> str:
     here = FEATURES
     for number, pooled in enumerate(preparation.pooled):
         here = _pooled(part, here, pooled, width=preparation.n_features, name=f"pooled_{number}")
+    for number, words in enumerate(preparation.words):
+        here = _tfidf(part, here, words, width=preparation.n_features, name=f"words_{number}")
     if preparation.medians is not None or preparation.flagged:
         part.node("IsNaN", [here], "is_missing")
     if preparation.medians is not None:
@@ -272,6 +275,23 @@ def _pooled(part: _Part, here: str, feature: PooledFeature, *, width: int, name:
         means = part.node("Where", [known, summed, means], f"{name}_filled")
     mine = part.constant(f"{name}_mine", [np.arange(width) == feature.place], np.bool_)
     return part.node("Where", [mine, means, here], f"{name}_features")
+
+
+def _tfidf(part: _Part, here: str, words: WordWeights, *, width: int, name: str) -> str:
+    """Features in which the counts of one note's words became TF-IDF: weighed, and divided by their length."""
+    weights, mine = np.zeros(width), np.zeros(width, dtype=bool)
+    weights[list(words.places)], mine[list(words.places)] = words.weights, True
+    zero, one = part.constant(f"{name}_zero", 0.0), part.constant(f"{name}_one", 1.0)
+    counts = part.node("Where", [part.constant(f"{name}_mine", [mine], np.bool_), here, zero], f"{name}_counts")
+    known = part.node("Where", [part.node("IsNaN", [counts], f"{name}_unknown"), zero, counts], f"{name}_known")
+    weighed = part.node("Mul", [known, part.constant(f"{name}_weights", [weights])], f"{name}_weighed")
+    across = part.node("Transpose", [part.node("Mul", [weighed, weighed], f"{name}_squared")], f"{name}_across")
+    axis = part.constant(f"{name}_axis", [0], np.int64)
+    length = part.node("Sqrt", [part.node("ReduceSum", [across, axis], f"{name}_sum", keepdims=1)], f"{name}_length")
+    none = part.node("Equal", [length, zero], f"{name}_none")
+    divisor = part.node("Transpose", [part.node("Where", [none, one, length], f"{name}_divisor")], f"{name}_divisors")
+    tfidf = part.node("Div", [weighed, divisor], f"{name}_tfidf")
+    return part.node("Where", [f"{name}_mine", tfidf, here], f"{name}_features")
 
 
 def _after(part: _Part, here: str, recalibration: Recalibration, *, floor: float, n_classes: int) -> None:
