@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.modelling.bundle.batch_scoring import BASES
 from clinical_assets.modelling.bundle.logged_scores import api_batches, api_matured, api_window
 from clinical_assets.modelling.trainings.reference import relation_of
+from clinical_assets.monitoring.performance.followed_records import known_records
 from clinical_assets.reporting.formats import counted
 from clinical_assets.warehouse.outcomes.received_tables import (
     BATCH,
@@ -156,10 +158,22 @@ def drift_relation(
 def matured_records(
     connection: duckdb.DuckDBPyConnection, spec: CohortSpec, *, bundle_digest: str, days: int = WINDOW_DAYS
 ) -> pl.DataFrame | None:
-    """Records that a bundle scored and whose outcome is known: of each unit the last that came before the outcome.
+    """Records that a bundle scored and whose outcome is known: those of `followed_records` with an outcome.
 
-    A record that is sent after its outcome was known may have been written with the outcome in mind. When it was scored
-    does not matter: a new champion scores older batches, too, and sees nothing of them that came later.
+    Where anybody was censored before the horizon, ``case_weight`` says for how many each stands.
+    """
+    rows = followed_records(connection, spec, bundle_digest=bundle_digest, days=days)
+    return None if rows is None else known_records(rows, spec)
+
+
+def followed_records(
+    connection: duckdb.DuckDBPyConnection, spec: CohortSpec, *, bundle_digest: str, days: int = WINDOW_DAYS
+) -> pl.DataFrame | None:
+    """Records that a bundle scored and that were followed until the outcome was known or they were censored.
+
+    Of each unit the last that came before the outcome counts: a record that is sent after its outcome was known may
+    have been written with the outcome in mind. When it was scored does not matter: a new champion scores older batches,
+    too, and sees nothing of them that came later.
 
     Units that the model, or one that it was recalibrated from, was made from or judged with are left out: once their
     outcome is known, received records join the cohort's source, and a later model that scores them has seen them.
@@ -179,13 +193,17 @@ def matured_records(
     -------
     polars.DataFrame or None
         Key, subject, ``batch``, ``index_date``, ``risk``, ``is_alert``, ``tier``, ``scored_at``, ``known_at``,
-        ``outcome``, ``shown``, ``acted``, features and ``protected_`` columns; None where nothing was scored or no
-        outcome is known.
+        ``outcome`` (null for those censored before the horizon), ``follow_up_days`` and ``event_code`` (null where the
+        outcome is no time), ``shown``, ``acted``, features and ``protected_`` columns; None where nothing was scored or
+        no outcome is known.
     """
     import polars as pl
 
     batches = _matured_batches(connection, spec, bundle_digest=bundle_digest, days=days)
     answered = api_matured(connection, spec, bundle_digest=bundle_digest, days=days)
+    if answered is not None:
+        none = [pl.lit(None, pl.Float64).alias(FOLLOW_UP_DAYS), pl.lit(None, pl.Int32).alias(EVENT_CODE)]
+        answered = answered.with_columns(none)
     if batches is None or answered is None:
         return answered if batches is None else batches
     # Types are those of the batches.
@@ -205,6 +223,11 @@ def _matured_batches(
     has_dates = spec.index_column is not None and not spec.counts_days
     dated = "AND s.index_date IS NOT DISTINCT FROM CAST(o.index_date AS DATE) " if has_dates else ""
     about = {*spec.key, spec.subject_of(spec.subject_table), BATCH, "bundle_digest"}
+    there = columns_of(connection, "monitoring.outcomes")
+    follow_up = ", ".join(
+        f"o.{name}" if name in there else f"NULL::{kind} AS {name}"
+        for name, kind in ((FOLLOW_UP_DAYS, "DOUBLE"), (EVENT_CODE, "INTEGER"))
+    )
     doubled = ", ".join(quoted(name) for name in columns_of(connection, FEATURES) if name in about)
     seen = "".join(
         f"AND NOT EXISTS (SELECT 1 FROM {relation} AS r WHERE "
@@ -213,7 +236,8 @@ def _matured_batches(
         for relation in references(connection, bundle_digest)
     )
     return connection.execute(
-        f"SELECT s.* EXCLUDE (bundle_digest), o.outcome, o.known_at, {feedback}, f.* EXCLUDE ({doubled}) "
+        f"SELECT s.* EXCLUDE (bundle_digest), o.outcome, {follow_up}, o.known_at, {feedback}, "
+        f"f.* EXCLUDE ({doubled}) "
         f"FROM {SCORED} AS s JOIN {FEATURES} AS f USING ({key}, {BATCH}, bundle_digest) "
         f"JOIN monitoring.outcomes AS o USING ({key}) JOIN {BATCHES} AS b USING ({BATCH}) "
         f"WHERE b.received_at <= o.known_at AND s.bundle_digest = {literal(bundle_digest)} {dated}{seen}"

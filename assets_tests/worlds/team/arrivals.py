@@ -60,7 +60,7 @@ class Arrivals:
     def mature(self) -> list[tuple[Any, ...]]:
         """Unit and outcome of every unit whose outcome is known, sorted."""
         mature(self.spec, self.sql, settings=self.settings)
-        return sorted(self.rows("SELECT unit, outcome FROM monitoring.outcomes"))
+        return sorted(self.rows("SELECT unit, outcome FROM monitoring.outcomes WHERE outcome IS NOT NULL"))
 
     def ingest(self) -> None:
         """Read the cohort's own source."""

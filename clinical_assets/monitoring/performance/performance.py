@@ -20,11 +20,15 @@ from clinical_assets.cohorts.governance import Monitoring
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.evaluation.evaluation import Evaluation, evaluate
+from clinical_assets.modelling.evaluation.followed import FollowedRisks, with_the_censored
+from clinical_assets.monitoring.performance.followed_records import followed_risks, known_records, weights_of
 from clinical_assets.monitoring.performance.label_free import LabelFree
 from clinical_assets.statistics.calibration.calibration import calibration_intercept, calibration_slope
 from clinical_assets.statistics.calibration.in_the_large import in_the_large_p
+from clinical_assets.statistics.uncertainty.effective_size import effective_weights
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,7 +69,7 @@ class PerformanceReport:
     n, events : int
         Records with a known outcome, and events among them.
     expected : float
-        Events that the served risks foretold for them.
+        Events that the served risks foretold for them; where some were censored, for as many of all at risk.
     until : str or None
         When the last outcome became known, UTC; None before any.
     arms : mapping of arm to Evaluation
@@ -160,7 +164,7 @@ def performance_report(
     Parameters
     ----------
     rows : polars.DataFrame or None
-        As ``windows.matured_records`` gives them.
+        As ``windows.followed_records`` gives them: those censored before the horizon have no outcome.
     spec : CohortSpec
         The cohort's description.
     bundle : Bundle
@@ -178,10 +182,14 @@ def performance_report(
         ``worse`` where a measure is below the card, or calibration off, by more than chance at a joint level of 5 %;
         ``insufficient`` below the cohort's ``monitoring.minimum_outcomes`` and ``minimum_events``. The number of events
         is judged by an exact test without a minimum of events: none where a hundred were foretold is much to know.
+        Where some were censored, measures weigh the others for them, and observed over expected is the Kaplan-Meier or
+        Aalen-Johansen risk over the mean risk of all.
     """
     limits = spec.monitoring
     promised: Mapping[str, Mapping[str, Any]] = card["metrics"]
-    if rows is None or not rows.height:
+    everybody = rows
+    rows = None if everybody is None else known_records(everybody, spec)
+    if everybody is None or rows is None or not rows.height:
         words = "No outcome is known yet. What is shown without labels takes the risks for right; it is an estimate."
         return PerformanceReport("insufficient", words, 0, 0, 0.0, None, {}, promised, (), (), unlabelled)
     action_from = bundle.description.action_from
@@ -191,6 +199,7 @@ def performance_report(
     groups = (
         None if rows[subject].n_unique() == rows.height else rows[subject].rank("dense").to_numpy().astype(np.int64)
     )
+    weights, followed = weights_of(rows), followed_risks(everybody, spec)
     arms: dict[Arm, Evaluation] = {}
     for arm, chosen in _arms(rows).items():
         if arm != "all" and chosen.sum() < limits.minimum_events:
@@ -200,16 +209,21 @@ def performance_report(
             risk[chosen],
             decisions=spec.decisions,
             groups=None if groups is None else groups[chosen],
+            weights=None if weights is None else weights[chosen],
             seed=seed,
             n_resamples=500,
             leave_out=frozenset({"auprc", "ici", "curves"}),
         )
+        if followed is not None:
+            arms[arm] = with_the_censored(arms[arm], followed.people(_arms(everybody)[arm]))
     n, events = int(event.size), int(event.sum())
-    expected = float(risk.sum())
+    expected = float(np.average(risk, weights=weights)) * n
     enough = n >= limits.minimum_outcomes and min(events, n - events) >= limits.minimum_events
     worse = _worse(arms["all"], promised) if enough else ()
     if not enough and n >= limits.minimum_outcomes:
-        worse = _wrong_in_the_large(rows, event, risk, subject=subject, least=limits.minimum_outcomes)
+        worse = _wrong_in_the_large(
+            rows, event, risk, subject=subject, least=limits.minimum_outcomes, followed=followed
+        )
     return PerformanceReport(
         verdict="worse" if worse else "as promised" if enough else "insufficient",
         summary=_summary(n, events, expected, worse, arms, enough=enough, limits=limits),
@@ -220,24 +234,31 @@ def performance_report(
         arms=arms,
         card=promised,
         worse=worse,
-        rolling=_rolling(rows["scored_at"].to_list(), event, risk),
+        rolling=_rolling(rows["scored_at"].to_list(), event, risk, weights),
         unlabelled=unlabelled,
     )
 
 
 def _wrong_in_the_large(
-    rows: pl.DataFrame, event: np.ndarray, risk: np.ndarray, *, subject: str, least: int
+    rows: pl.DataFrame,
+    event: np.ndarray,
+    risk: np.ndarray,
+    *,
+    subject: str,
+    least: int,
+    followed: FollowedRisks | None,
 ) -> tuple[str, ...]:
     """The one measure that can be judged on few events.
 
     Of a subject with several units the newest counts, and nobody on whom somebody acted: what was prevented is no error
-    of the model.
+    of the model. Among people of whom some were censored, those with an event are seen more often than the others, so
+    that the exact test is one of no events at all.
     """
     import polars as pl
 
     newest = rows.with_row_index("_place").sort("scored_at", "_place").unique(subject, keep="last")
     places = newest.filter(pl.col("acted").fill_null(value=False).not_())["_place"].to_numpy()
-    if places.size < least:
+    if places.size < least or (followed is not None and event[places].any()):
         return ()
     return ("observed_expected_ratio",) if in_the_large_p(event[places], risk[places]) < 0.05 / _COMPARISONS else ()
 
@@ -280,7 +301,9 @@ def _worse(judged: Evaluation, promised: Mapping[str, Mapping[str, Any]]) -> tup
     return tuple(found)
 
 
-def _rolling(scored_at: Sequence[str], event: np.ndarray, risk: np.ndarray) -> tuple[dict[str, Any], ...]:
+def _rolling(
+    scored_at: Sequence[str], event: np.ndarray, risk: np.ndarray, weights: FloatArray | None
+) -> tuple[dict[str, Any], ...]:
     """Calibration of consecutive parts, at least 50 records each; a part without both outcomes says so."""
     parts = min(_ROLLING_PARTS, event.size // _LEAST_ROLLING)
     if parts < 2:
@@ -294,9 +317,10 @@ def _rolling(scored_at: Sequence[str], event: np.ndarray, risk: np.ndarray) -> t
             "n": int(part.size),
             "events": int(event[part].sum()),
         }
+        each = None if weights is None else effective_weights(weights[part])
         for name, estimate in (("intercept", calibration_intercept), ("slope", calibration_slope)):
             try:
-                found = estimate(event[part], risk[part])
+                found = estimate(event[part], risk[part], weights=each)
             except InsufficientData as error:
                 row[name] = {"insufficient": error.message}
             else:

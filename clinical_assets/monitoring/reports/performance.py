@@ -60,7 +60,7 @@ def make(champion: ChampionContext) -> tuple[Report, str]:
 
     training = trainings.with_bundle(champion.cohort.settings, champion.cohort.spec.name, champion.digest)
     with champion.cohort.warehouse.reader() as connection:
-        rows = windows.matured_records(connection, champion.cohort.spec, bundle_digest=champion.digest)
+        rows = windows.followed_records(connection, champion.cohort.spec, bundle_digest=champion.digest)
         unlabelled = label_free_report(connection, champion.cohort.spec, champion.bundle)
     if rows is None and unlabelled is None:
         raise NothingToReport("No record was scored by the present champion yet.")

@@ -18,6 +18,7 @@ from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.statistics.calibration.logistic import fit_logistic, logit
 from clinical_assets.statistics.calibration.updating import MIN_SLOPE, UpdateChoice, choose_update
+from clinical_assets.statistics.uncertainty.effective_size import effective_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,10 +42,12 @@ def smallest_adequate(
     importance: FloatArray,
     limits: Monitoring,
     seed: int,
+    weights: FloatArray | None = None,
 ) -> tuple[Update, dict[str, Any]]:
     """The smallest update that later outcomes do not contradict and that changes enough to matter, with the evidence.
 
-    Parameters are those of ``updates.recommend``; `importance` has shape (p,).
+    Parameters are those of ``updates.recommend``; `importance` has shape (p,). Weighted records count as many as they
+    are worth (Kish), so that a likelihood is not of more people than were seen.
 
     Raises
     ------
@@ -52,31 +55,33 @@ def smallest_adequate(
         The risks separate the outcomes, or one class is missing.
     """
     x = np.asarray(logit(np.clip(risk, 1e-12, 1 - 1e-12)))
+    each = np.ones_like(x) if weights is None else effective_weights(weights)
     columns = _columns(features, x, importance, events=int(min(event.sum(), event.size - event.sum())))
     refit, gain = None, None
     if columns is not None:
         design = np.column_stack([np.ones_like(x), x, columns])
         try:
-            fitted = fit_logistic(design, event.astype(np.float64), np.ones_like(x))
+            fitted = fit_logistic(design, event.astype(np.float64), each)
             refit = design @ fitted.coefficients
         except InsufficientData:
             refit = None  # the features separate the outcomes: there is nothing to test a refit against
-    choice = _choice(event, x, refit, parameters=None if columns is None else columns.shape[1] + 2)
+    choice = _choice(event, x, refit, each, parameters=None if columns is None else columns.shape[1] + 2)
     told: dict[str, Any] = {"closed_test": _told(choice), "refit_tested_with": 0 if refit is None else columns.shape[1]}  # type: ignore[union-attr]
     if choice.kind == "refit":
         assert columns is not None
-        gain = _gain(event, x, columns, seed=seed)
+        gain = _gain(event, x, columns, each, seed=seed)
         told["auroc_gain_cross_validated"] = gain
         if gain >= limits.auroc_gain_limit:
             return "refit", told
         # Not worth a refit: is recalibration alone worth it?
-        choice = _choice(event, x, None, parameters=None)
+        choice = _choice(event, x, None, each, parameters=None)
         told["closed_test_without_refit"] = _told(choice)
     if choice.kind == "original" or choice.recalibration is None:
         return "none", told
     if choice.kind == "intercept and slope" and choice.recalibration.slope <= MIN_SLOPE:
         return "refit", {**told, "ranking_lost": True}  # no map of risks that do not rank would be adequate
-    change = float(np.abs(choice.recalibration.apply_to_risk(np.clip(risk, 1e-12, 1 - 1e-12)) - risk).mean())
+    moved = np.abs(choice.recalibration.apply_to_risk(np.clip(risk, 1e-12, 1 - 1e-12)) - risk)
+    change = float(np.average(moved, weights=each))
     told["mean_change_of_risk"] = change
     if change < limits.calibration_limit:
         return "none", told
@@ -84,11 +89,11 @@ def smallest_adequate(
 
 
 def _choice(
-    event: NDArray[np.integer], x: FloatArray, refit: FloatArray | None, *, parameters: int | None
+    event: NDArray[np.integer], x: FloatArray, refit: FloatArray | None, weights: FloatArray, *, parameters: int | None
 ) -> UpdateChoice:
     if refit is None:
-        return choose_update(event, x, alpha=ALPHA)
-    return choose_update(event, x, refit_logit=refit, refit_parameters=parameters, alpha=ALPHA)
+        return choose_update(event, x, weights=weights, alpha=ALPHA)
+    return choose_update(event, x, refit_logit=refit, refit_parameters=parameters, weights=weights, alpha=ALPHA)
 
 
 def _columns(features: FloatArray, x: FloatArray, importance: FloatArray, *, events: int) -> FloatArray | None:
@@ -112,7 +117,7 @@ def _columns(features: FloatArray, x: FloatArray, importance: FloatArray, *, eve
     return chosen[:, independent] if independent.any() else None
 
 
-def _gain(event: NDArray[np.integer], x: FloatArray, columns: FloatArray, *, seed: int) -> float:
+def _gain(event: NDArray[np.integer], x: FloatArray, columns: FloatArray, weights: FloatArray, *, seed: int) -> float:
     """What a refit adds to the AUROC, cross-validated: many parameters always look better on their own rows."""
     from sklearn.metrics import roc_auc_score
     from sklearn.model_selection import StratifiedKFold
@@ -122,9 +127,10 @@ def _gain(event: NDArray[np.integer], x: FloatArray, columns: FloatArray, *, see
     penalty = np.concatenate([[0.0], np.ones(design.shape[1] - 1)])
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
     for train, test in folds.split(design, event):
-        found = fit_logistic(design[train], event[train].astype(np.float64), np.ones(train.size), penalty=penalty)
+        found = fit_logistic(design[train], event[train].astype(np.float64), weights[train], penalty=penalty)
         fitted[test] = design[test] @ found.coefficients
-    return float(roc_auc_score(event, fitted) - roc_auc_score(event, x))
+    now, before = (roc_auc_score(event, score, sample_weight=weights) for score in (fitted, x))
+    return float(now - before)
 
 
 def _told(choice: UpdateChoice) -> dict[str, Any]:

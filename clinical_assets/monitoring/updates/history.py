@@ -14,6 +14,7 @@ from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.modelling.table.twins import find_twins
 from clinical_assets.monitoring import report_store
+from clinical_assets.monitoring.performance.followed_records import weights_of
 from clinical_assets.monitoring.updates.updates import Recommendation, UpdateHistory, recommend
 from clinical_assets.records.clock import parse
 from clinical_assets.records.database import RecordsDatabase
@@ -101,6 +102,7 @@ def _judged_by(rows: pl.DataFrame, spec: CohortSpec, bundle: Bundle) -> dict[str
         "importance": shares.reshape(shares.shape[0], shares.shape[1], -1).mean(axis=(0, 2)).tolist(),
         "alert": rows["is_alert"].to_numpy(),
         "acted": np.array(rows["acted"].to_list(), dtype=object),
+        "weights": weights_of(rows),
     }
 
 

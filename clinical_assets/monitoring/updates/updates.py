@@ -117,6 +117,7 @@ def recommend(
     history: UpdateHistory,
     alert: NDArray[np.bool_],
     acted: NDArray[np.object_] | None = None,
+    weights: FloatArray | None = None,
     quality_alarms: Sequence[str] = (),
     failing_groups: Sequence[str] = (),
     seed: int = 0,
@@ -143,6 +144,8 @@ def recommend(
         Whether the risk was at or above the threshold.
     acted : array of shape (n,), optional
         True, False or None (nobody said) for each record.
+    weights : array of shape (n,), optional
+        For how many each record stands where some were censored before the horizon.
     quality_alarms, failing_groups : sequences of str
         What the data-quality and fairness reports found, in words.
     seed : int
@@ -161,7 +164,7 @@ def recommend(
     usable = np.ones(n, dtype=bool)
     told: dict[str, Any] = {}
     if _too_few(event, limits):
-        return _few(event, risk, limits, alert=alert, acted=acted)
+        return _few(event, risk, limits, alert=alert, acted=acted, weights=weights)
     if acted is not None:
         known = np.array([value is not None for value in acted])
         treated = np.array([value is True for value in acted])
@@ -180,6 +183,7 @@ def recommend(
             )
         usable &= ~treated
     event, risk, features = event[usable], risk[usable], features[usable]
+    weights = None if weights is None else weights[usable]
     n, events = int(event.size), int(event.sum())
     if _too_few(event, limits):
         return Recommendation(
@@ -192,7 +196,7 @@ def recommend(
         )
     try:
         wanted, evidence = smallest_adequate(
-            event, risk, features, importance=np.asarray(importance), limits=limits, seed=seed
+            event, risk, features, importance=np.asarray(importance), limits=limits, weights=weights, seed=seed
         )
     except InsufficientData as error:
         return _wait(event, limits, {**told, "insufficient": error.message}, why=error.message)
@@ -221,6 +225,7 @@ def _few(
     *,
     alert: NDArray[np.bool_],
     acted: NDArray[np.object_] | None,
+    weights: FloatArray | None,
 ) -> Recommendation:
     """Few events or few of anything else: too few for an update, but perhaps not as many as foretold."""
     usable = np.ones(event.size, dtype=bool)
@@ -230,7 +235,8 @@ def _few(
             return _wait(event, limits, {})  # what was prevented is no error of the model
         usable = ~treated
     n, events, expected = int(usable.sum()), int(event[usable].sum()), float(risk[usable].sum())
-    if n < limits.minimum_outcomes:
+    # Where some were censored, those with an event are seen more often: only none at all can be judged by.
+    if n < limits.minimum_outcomes or (weights is not None and events):
         return _wait(event, limits, {})
     p = in_the_large_p(event[usable], risk[usable])
     evidence = {"expected_events": expected, "in_the_large_p": p}

@@ -15,8 +15,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.cohorts.tables import EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.sources.files import workspace
+from clinical_assets.warehouse.features.feature_table import CENSORED
 from clinical_assets.warehouse.outcomes.batch_spec import as_written, key_text, later_columns, outcome_spec
 from clinical_assets.warehouse.outcomes.outcome_facts import arrive_again
 from clinical_assets.warehouse.outcomes.received_tables import (
@@ -52,10 +54,12 @@ _PART_OF_OUTCOME = f"AND k.column_name NOT IN {literal(FEEDBACK)} "
 
 
 def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
-    """Write ``monitoring.outcomes``: one row per received unit whose outcome is known.
+    """Write ``monitoring.outcomes``: one row per received unit whose outcome is known, or was censored.
 
-    Columns: key, subject, ``unit`` (the key as text), ``index_date`` (null without one), ``outcome`` (class number),
-    ``known_at`` (UTC, when the last part of it first arrived), ``shown`` and ``acted`` (null where nobody said).
+    Columns: key, subject, ``unit`` (the key as text), ``index_date`` (null without one), ``outcome`` (class number;
+    null for a unit whose horizon is over and that was censored before it), ``follow_up_days`` and ``event_code`` (as
+    the outcome model gives them, null where it gives none), ``known_at`` (UTC, when the last part of it first arrived),
+    ``shown`` and ``acted`` (null where nobody said).
 
     Returns
     -------
@@ -73,7 +77,7 @@ def mature(spec: CohortSpec, project: SqlProject, *, settings: Settings) -> int:
         rows = _judged(connection, spec, project, Warehouse(spec.name, scratch))
         connection.execute(f"DROP TABLE IF EXISTS {OUTCOMES}")
         append(connection, OUTCOMES, rows)
-        return int(rows.num_rows)
+        return int(rows.num_rows - rows["outcome"].null_count)
 
 
 def matured_digest(warehouse: Warehouse) -> str:
@@ -253,6 +257,8 @@ def _judged(
         memory.register("_elsewhere", elsewhere)
         memory.register("_values", connection.execute(f"SELECT * FROM {VALUES}").to_arrow_table())
         write_result(memory, "_outcomes", project.compile(project.outcome_model))
+        given = columns_of(memory, "_outcomes")
+        follow_up = {name: f"o.{name}" if name in given else "NULL" for name in (FOLLOW_UP_DAYS, EVENT_CODE)}
         subject = spec.subject_of(spec.subject_table)
         first = ", ".join(f"s.{quoted(name)}" for name in dict.fromkeys((*spec.key, subject)))
         same = " AND ".join(f"o.{quoted(name)} IS NOT DISTINCT FROM s.{quoted(name)}" for name in spec.key)
@@ -260,16 +266,21 @@ def _judged(
             f"any_value(TRY_CAST(f.value AS BOOLEAN)) FILTER (f.column_name = {literal(name)}) AS {name}"
             for name in FEEDBACK
         )
+        told = [each for each in follow_up.values() if each != "NULL"]
+        # They stand for nobody and are judged by no class, but say how many are stood for.
+        censored = f"o.exclusion = {literal(CENSORED)}" if told else "false"
         # Greatest passes nulls over: where a part of the outcome lies decides when it was known.
         return memory.execute(
             f"SELECT {first}, u.{_UNIT} AS unit, u.{_DATE} AS index_date, CAST(o.outcome AS INTEGER) AS outcome, "
+            f"CAST({follow_up[FOLLOW_UP_DAYS]} AS DOUBLE) AS {FOLLOW_UP_DAYS}, "
+            f"CAST({follow_up[EVENT_CODE]} AS INTEGER) AS {EVENT_CODE}, "
             f"greatest(u.{_KNOWN}, max(f.received_at) FILTER (f.column_name NOT IN {literal(FEEDBACK)}), e.{_KNOWN}) "
             f"AS known_at, {feedback} FROM _outcomes AS o "
             f"JOIN validated.{subjects} AS s ON {same} JOIN _units AS u USING ({ROW_NUMBER}) "
             f"LEFT JOIN _elsewhere AS e ON e.subject = CAST(s.{quoted(subject)} AS VARCHAR) "
             f"LEFT JOIN _values AS f ON f.unit = u.{_UNIT} AND (f.index_date IS NULL OR f.index_date = u.{_DATE}) "
-            f"WHERE o.exclusion IS NULL AND o.outcome IS NOT NULL {_horizon_over(spec)}"
-            f"GROUP BY {first}, u.{_UNIT}, u.{_DATE}, u.{_KNOWN}, e.{_KNOWN}, o.outcome"
+            f"WHERE (o.exclusion IS NULL AND o.outcome IS NOT NULL OR {censored}) {_horizon_over(spec)}"
+            f"GROUP BY {first}, u.{_UNIT}, u.{_DATE}, u.{_KNOWN}, e.{_KNOWN}, {', '.join(['o.outcome', *told])}"
         ).to_arrow_table()
 
 

@@ -16,6 +16,7 @@ from clinical_assets.governance.gates.bias.groups import groups_of, known_groups
 from clinical_assets.governance.verdicts.verdict import Outcome, Verdict, summary
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.monitoring import windows
+from clinical_assets.monitoring.performance.followed_records import weights_of
 from clinical_assets.monitoring.report_type import ChampionContext, NothingToReport
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ def fairness_report(rows: pl.DataFrame, spec: CohortSpec, bundle: Bundle) -> Fai
         limits=spec.decisions.limits,
         threshold=bundle.description.threshold,
         subjects=None if subject.n_unique() == rows.height else subject.rank("dense").to_numpy().astype(np.int64),
+        weights=weights_of(rows),
         seed=spec.modelling.search.seed,
     )
     outcome = summary(verdicts)
