@@ -259,9 +259,9 @@ def test_a_censored_patient_has_no_outcome(team: Arrivals) -> None:
     rows = [fate(1, None, days=20, died="no"), fate(2, None, days=365, died="no")]
     team.outcomes(team.file("o.csv", rows))
     assert team.mature() == [("SECRET-2", 0)]
-    # Others stand for it.
+    # Others stand for it; time is counted from the prediction, a week after admission.
     found = "SELECT unit, outcome, follow_up_days, event_code FROM monitoring.outcomes ORDER BY unit"
-    assert team.rows(found) == [("SECRET-1", None, 20.0, 0), ("SECRET-2", 0, 365.0, 0)]
+    assert team.rows(found) == [("SECRET-1", None, 13.0, 0), ("SECRET-2", 0, 358.0, 0)]
 
 
 def test_when_an_outcome_was_known_does_not_change_with_looking_again(team: Arrivals) -> None:
