@@ -40,6 +40,7 @@ _HEADLINE = (
     "macro_auroc",
     "quadratic_kappa",
     "calibration_slope",
+    "observed_risk",
     "observed_expected_ratio",
     "sensitivity",
     "ppv",

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation
-from clinical_assets.statistics.survival.censored_outcomes import CensoredOutcomes
+from clinical_assets.modelling.table.inputs import ModelInput
+from clinical_assets.statistics.survival.censored_outcomes import CENSORED, CensoredOutcomes, censored_outcomes
 from clinical_assets.statistics.survival.incidence import risk_at_horizon
 from clinical_assets.statistics.survival.observed_expected import observed_expected_at_horizon, observed_groups
 from clinical_assets.statistics.uncertainty.intervals import Estimate
@@ -53,6 +54,37 @@ class FollowedRisks:
             None if self.groups is None else self.groups[chosen],
             None if self.weights is None else self.weights[chosen],
         )
+
+
+def everybody_at_risk(
+    part: ModelInput, risk: FloatArray, score: Callable[[FloatArray], FloatArray]
+) -> FollowedRisks | None:
+    """The rows of a part with the censored that they carry; None where the outcome is no time to an event.
+
+    Parameters
+    ----------
+    part : ModelInput
+        Rows that the model has not seen, n of them.
+    risk : array of shape (n,)
+        Served risks of the event.
+    score : function of features (m, p) to such risks (m,)
+        For the censored, who have features and a risk as anybody.
+    """
+    found = part.follow_up
+    if found is None:
+        return None
+    event = np.concatenate([found.event, np.full(found.censored_days.size, CENSORED)])
+    outcomes = censored_outcomes(np.concatenate([found.days, found.censored_days]), event, horizon=found.horizon)
+    groups = np.concatenate([part.groups, found.censored_groups])
+    weights = None
+    if found.case_weights is not None and found.censored_case_weights is not None:
+        weights = np.concatenate([found.case_weights, found.censored_case_weights])
+    return FollowedRisks(
+        outcomes,
+        np.concatenate([risk, score(found.censored_X)]) if found.censored_X.size else risk,
+        groups if np.unique(groups).size < groups.size else None,
+        weights,
+    )
 
 
 def with_the_censored(report: Evaluation, followed: FollowedRisks) -> Evaluation:

@@ -22,6 +22,7 @@ from clinical_assets.cohorts.tables import KEPT_TOGETHER
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation, evaluate
+from clinical_assets.modelling.evaluation.followed import everybody_at_risk, with_the_censored
 from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_rows
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
@@ -157,6 +158,13 @@ def train_cohort(
                 weights=holdout.weights,
                 seed=seed,
             )
+            followed = everybody_at_risk(
+                holdout,
+                action_risk(served, action_from=action_from),
+                lambda X: action_risk(model.predict_proba(X), action_from=action_from),
+            )
+            if followed is not None:
+                report = with_the_censored(report, followed)
         with watch.stage("subgroups"):
             subgroups = _subgroups(table, spec, train, holdout, chosen, served)
             if spec.modelling.split_by is not None:

@@ -32,9 +32,13 @@ METRICS = {
     "macro_mean_absolute_error": ("Mean error in levels", "of the likeliest class, each class alike; 0 is ideal"),
     "ranked_probability_score": ("Ranked probability score", "0 is ideal"),
     "brier": ("Brier score", "0 is ideal"),
-    "scaled_brier": ("Scaled Brier score", "1 is ideal, 0 is the event share for everyone"),
+    "scaled_brier": (
+        "Scaled Brier score (index of prediction accuracy)",
+        "1 is ideal, 0 is the event share for everyone",
+    ),
     "calibration_intercept": ("Calibration intercept", "0 is ideal"),
     "calibration_slope": ("Calibration slope", "1 is ideal"),
+    "observed_risk": ("Observed risk at the horizon", "Kaplan-Meier or Aalen-Johansen, of all at risk"),
     "observed_expected_ratio": ("Observed / expected events", "1 is ideal"),
     "ici": ("Integrated calibration index", "0 is ideal"),
     "e50": ("E50, median calibration error", "0 is ideal"),
@@ -182,10 +186,23 @@ def _performance(results: TrainingResults) -> str:
     missing = [f"- {name}: insufficient. {why}" for name, why in results.insufficient.items()]
     n, events = results.holdout.n, results.holdout.events
     lines = ["## Performance on the holdout", f"n = {n:,}, events = {events:,}.", markdown_table(rows), *missing]
+    lines[2:2] = _censored(results)
     if events < 100 or n - events < 100:
         # Collins et al. 2016, doi 10.1002/sim.6787: at least 100 events and 100 non-events for an external validation.
         lines.insert(2, "**Small sample.** Fewer than 100 events or non-events: read the intervals, not the values.")
     return "\n\n".join(lines)
+
+
+def _censored(results: TrainingResults) -> list[str]:
+    """How many were censored before the horizon and what was done about it; nothing where the outcome is no time."""
+    at_risk = results.metrics.get("observed_risk")
+    if at_risk is None:
+        return []
+    return [
+        f"{at_risk.n - results.holdout.n:,} more were censored before the horizon. Observed risk, observed / expected "
+        "and the groups of the calibration plot are Kaplan-Meier or Aalen-Johansen risks of all at risk. The others "
+        "weigh those with a known outcome by the chance not to be censored; their intervals take the weights as known."
+    ]
 
 
 def _for_readers(results: TrainingResults) -> dict[str, Any]:
