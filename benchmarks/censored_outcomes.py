@@ -35,7 +35,7 @@ from clinical_assets.statistics.survival.observed_expected import observed_group
 TOLERANCE = 1e-3
 SCRIPT = Path(__file__).with_name("survival_measures.R")
 #: Data set, horizon in its unit (nobody is censored on it), threshold of the net benefit.
-SETS = (("rotterdam", 1825, 0.3), ("gbsg2", 1050, 0.3), ("mgus2", 120, 0.05), ("colrec", 3001, 0.5))
+SETS = (("rotterdam", 1825, 0.3), ("gbsg2", 1050, 0.3), ("mgus2", 120, 0.05), ("colrec", 6001, 0.5))
 COMPARED = ("auroc", "brier", "scaled_brier", "observed_risk", "observed_expected_ratio")
 
 
