@@ -3,6 +3,7 @@
 # make test-fast  tests that train nothing (under a minute)   make fix    what ruff can repair and format
 # make cov        all tests with a coverage report            make soak   tests with a real daemon (minutes)
 # make lock       recomputes requirements.lock                make bench  the table of benchmarks (long)
+# make figures    the table of docs/performance.md, anew (a quarter of an hour)
 # make advisories asks which installed packages have known vulnerabilities; the security gate reads the report
 # make dev PORT=3001    another port than 3000                make demo DEMO_COHORTS="framingham_chd"
 # make campaign   kills, forged rows, flipped bits and hostile files for CAMPAIGN_MINUTES (30); counts, no violation allowed
@@ -31,7 +32,7 @@ DEMO_COHORTS ?= heart_disease clinical_trial_dropout
 FAST := $(wildcard $(addprefix assets_tests/,statistics records sources cohorts examples foundation) \
 	clinical_assets/statistics clinical_assets/pathways/signed_rank)
 
-.PHONY: env home demo test test-fast cov soak campaign lint fix dev bench lock texts advisories clean
+.PHONY: env home demo test test-fast cov soak campaign lint fix dev bench figures lock texts advisories clean
 
 env: $(VENV)/.ready
 
@@ -87,6 +88,11 @@ dev: home
 # BENCH=--quick takes minutes and says so; every script in benchmarks/ also runs by itself.
 bench: env
 	@$(BIN)/python benchmarks/table.py $(BENCH) --into build/bench
+
+# The table that docs/performance.md shows: measured anew, in a quiet machine.
+figures: env
+	@$(BIN)/python benchmarks/table.py --into benchmarks
+	@$(BIN)/python benchmarks/table.py --docs
 
 lock:
 	@test -x $(BIN)/uv || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }

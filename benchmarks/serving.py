@@ -163,7 +163,9 @@ def server(kind: str, folder: Path) -> Iterator[tuple[str, Any]]:
         def body(number: int) -> bytes:
             return json.dumps({"dataframe_records": [rows[number % 1000]]}).encode()
 
-    process = subprocess.Popen(command, env=environment, start_new_session=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         wait_for(f"http://127.0.0.1:{port}{health}")
         yield f"http://127.0.0.1:{port}{address}", body

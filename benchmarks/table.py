@@ -2,9 +2,11 @@
 
 Each row runs both sides one after the other on this machine, so that the ratio holds where the seconds do not.
 Writes ``table.md`` and ``table.json`` with machine, versions and commit. A size that says *quick* is for a look in
-minutes; only figures of the full size are quoted.
+minutes; only figures of the full size are quoted: ``--docs`` puts the table of ``benchmarks/table.json`` into
+``docs/performance.md``, and a test holds the page to it.
 
     python benchmarks/table.py --quick --into build/bench
+    python benchmarks/table.py --into benchmarks && python benchmarks/table.py --docs
 """
 
 from __future__ import annotations
@@ -28,15 +30,16 @@ from typing import Any
 
 import batch_scoring
 import drift_speed
+import features_speed
 import ingest_validate
+from growth import Growth, measure_growth
 
 ROOT = Path(__file__).resolve().parents[1]
 LIBRARIES = ("dagster", "duckdb", "polars", "pandas", "scikit-learn", "lightgbm", "onnxruntime", "pydantic", "numba")
-#: Rows that need minutes, servers or a quiet machine: each has a script of its own.
-APART = {
-    "API": "benchmarks/serving.py",
-    "experiments": "benchmarks/experiments.py",
-}
+PAGE = ROOT / "docs" / "performance.md"
+QUOTED = ROOT / "benchmarks" / "table.json"
+#: Between these lines of the page stands what the table says.
+BEGIN, END = "<!-- table: made by `make bench`, not by hand -->", "<!-- end of table -->"
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def catalogue(_: bool, folder: Path) -> list[Row]:
 
 def ingest(quick: bool, folder: Path) -> list[Row]:
     """Ingestion and validation against DuckDB's bare reading and pandas with pandera."""
-    rows, columns = (200_000 if quick else 5_000_000), 20
+    rows, columns = (200_000 if quick else 2_000_000), 20
     file = folder / "records.csv"
     ingest_validate.make_file(file, rows=rows, columns=columns)
     found = [
@@ -195,6 +198,73 @@ def thresholds(quick: bool, _: Path) -> list[Row]:
     return [Row("thresholds", size, "s", ours, "numpy loop, sorted (extrapolated)", spent / counted * resamples)]
 
 
+def features(quick: bool, _: Path) -> list[Row]:
+    """The feature model with all its checks against its bare statement."""
+    rows = 50_000 if quick else 1_000_000
+    found = features_speed.measure(rows, 20)
+    return [Row("SQL features", f"{rows:,} x 20", "s", found["ours"], "the bare statement (floor)", found["bare"])]
+
+
+def api(quick: bool, folder: Path) -> list[Row]:
+    """One record per request, one worker: ours with reasons and a log on disk, MLflow's server with neither."""
+    import asyncio
+
+    import mlflow.sklearn
+    import numpy as np
+    import serving
+
+    pipeline = serving.fitted(folder)
+    serving.platform(folder)
+    mlflow.sklearn.save_model(pipeline, folder / "model", pip_requirements=[], serialization_format="cloudpickle")
+    seconds, took = (2.0 if quick else 10.0), {}
+    for kind in ("clinical_assets", "mlflow"):
+        with serving.server(kind, folder) as (address, body):
+            asyncio.run(serving.load(address, body, clients=4, seconds=2.0))
+            took[kind] = {
+                clients: asyncio.run(serving.load(address, body, clients=clients, seconds=seconds))
+                for clients in (1, 8)
+            }
+    medians = [1000 * float(np.median(took[kind][1][1])) for kind in took]
+    per_thousand = [1000 * seconds / took[kind][8][0] for kind in took]
+    peer = "mlflow models serve, no reasons, no log"
+    return [
+        Row("API, one client", "20 features", "ms (median)", medians[0], peer, medians[1]),
+        Row("API, eight clients", "20 features", "s per 1,000", per_thousand[0], peer, per_thousand[1]),
+    ]
+
+
+def experiments(quick: bool, _: Path) -> list[Row]:
+    """False verdicts under peeking, without an effect: ours against a plain z test at the same looks."""
+    import experiments as trials
+
+    from clinical_assets.statistics.trials.planned_size import planned_size
+
+    control, treated = (
+        trials.net_benefit_variance(
+            prevalence=trials.PREVALENCE,
+            sensitivity=sensitivity,
+            false_positive_rate=trials.FALSE_POSITIVES,
+            threshold=trials.THRESHOLD,
+        )
+        for sensitivity in (trials.SENSITIVITY, trials.SENSITIVITY + trials.GAIN / trials.PREVALENCE)
+    )
+    size = planned_size(
+        effect=trials.GAIN,
+        variance=control,
+        variance_treated=treated,
+        lower=-trials.ODDS,
+        upper=1.0,
+        alpha=trials.ALPHA,
+        power=trials.POWER,
+    )
+    count = 500 if quick else 5_000
+    null = trials.simulate(gain=0.0, trials=count, size=size, seed=0)
+    wrong = 100 * float(((null.promoted > 0) | (null.rolled_back > 0)).mean())
+    plain = 100 * float((null.plain > 0).mean())
+    sized = f"{count:,} trials, {trials.LOOKS} looks"
+    return [Row("experiments, false verdicts", sized, "%", wrong, "z test at the same looks", plain)]
+
+
 def training(quick: bool, _: Path) -> list[Row]:
     """From records to the card against the fits and searches inside it."""
     rows, features = (300, 8) if quick else (1000, 20)
@@ -214,11 +284,14 @@ ROWS: Sequence[Callable[[bool, Path], list[Row]]] = (
     cli_start,
     catalogue,
     ingest,
+    features,
     training,
     thresholds,
     scoring,
     drift,
     signed_rank,
+    api,
+    experiments,
 )
 
 
@@ -237,28 +310,46 @@ def facts(quick: bool) -> dict[str, Any]:
     }
 
 
-def markdown(said: dict[str, Any], rows: Sequence[Row]) -> str:
-    """The table for a page, with what it was measured on."""
-    label = "QUICK SIZE: not to be quoted. " if said["size"] == "quick" else ""
+def markdown(content: dict[str, Any]) -> str:
+    """The table for a page, with what it was measured on; from what ``table.json`` holds."""
+    label = "QUICK SIZE: not to be quoted. " if content["size"] == "quick" else ""
+    libraries = ", ".join(f"{name} {number}" for name, number in content["libraries"].items())
     lines = [
-        f"{label}Commit {said['commit']}, {said['machine']}, load {said['load at the start']}, "
-        f"Python {said['python']}, "
-        + ", ".join(f"{name} {number}" for name, number in said["libraries"].items())
-        + ". Synthetic data. Ratio: the peer's figure over ours, more than 1 is quicker than the peer.",
+        f"{label}Commit {content['commit']}, {content['machine']}, load {content['load at the start']}, "
+        f"Python {content['python']}, {libraries}. Synthetic data. Ratio: the peer's figure over ours, more than 1 is "
+        "better than the peer.",
         "",
         "| what | size | ours | peer | peer's figure | ratio |",
         "|---|---|---|---|---|---|",
         *(
-            f"| {row.name} | {row.size} | {row.ours:.3g} {row.unit} | {row.peer_name} | {row.peer:.3g} {row.unit} "
-            f"| {row.ratio:.2f} |"
-            for row in rows
+            f"| {row['name']} | {row['size']} | {row['ours']:.3g} {row['unit']} | {row['peer_name']} "
+            f"| {row['peer']:.3g} {row['unit']} | {row['ratio']:.2f} |"
+            for row in content["rows"]
         ),
-        "",
-        "Not in the table, each with a script of its own: "
-        + ", ".join(f"{name} (`{script}`)" for name, script in APART.items())
-        + ".",
     ]
+    if content["growth"]:
+        lines += [
+            "",
+            "How the figure grows with size; 1 is in proportion.",
+            "",
+            "| what | sizes | figures | exponent |",
+            "|---|---|---|---|",
+            *(
+                f"| {row['name']} | {', '.join(f'{size:,}' for size in row['sizes'])} {row['of']} "
+                f"| {', '.join(f'{each:.3g}' for each in row['seconds'])} {row['unit']} | {row['exponent']:.2f} |"
+                for row in content["growth"]
+            ),
+        ]
     return "\n".join(lines) + "\n"
+
+
+def page_with_table(page: str, content: dict[str, Any]) -> str:
+    """The page with the table of ``content`` in its place; only a full one is quoted."""
+    if content["size"] != "full":
+        raise SystemExit("Only figures of the full size are quoted.")
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n{markdown(content)}\n{END}{after}"
 
 
 def main() -> None:
@@ -266,9 +357,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="small sizes, some minutes; labelled so")
     parser.add_argument("--into", type=Path, default=ROOT / "build" / "bench", help="folder of the two files")
-    parser.add_argument("--only", choices=[row.__name__ for row in ROWS], action="append", help="only this row")
+    parser.add_argument(
+        "--only", choices=[*(row.__name__ for row in ROWS), "growth"], action="append", help="only this row"
+    )
+    parser.add_argument("--docs", action="store_true", help="measure nothing; put benchmarks/table.json into the page")
     asked = parser.parse_args()
-    said, rows = facts(asked.quick), []
+    if asked.docs:
+        content = json.loads(QUOTED.read_text(encoding="utf-8"))
+        PAGE.write_text(page_with_table(PAGE.read_text(encoding="utf-8"), content), encoding="utf-8")
+        return
+    said, rows, grown = facts(asked.quick), list[Row](), list[Growth]()
     for measured in ROWS:
         if asked.only and measured.__name__ not in asked.only:
             continue
@@ -276,10 +374,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="bench_") as folder:
             rows += measured(asked.quick, Path(folder))
         print(f"{measured.__name__}: {time.perf_counter() - begun:.0f} s", file=sys.stderr, flush=True)
+    if not asked.only or "growth" in asked.only:
+        with tempfile.TemporaryDirectory(prefix="bench_") as folder:
+            grown = measure_growth(asked.quick, Path(folder))
+    content = {
+        **said,
+        "rows": [{**asdict(row), "ratio": row.ratio} for row in rows],
+        "growth": [{**asdict(each), "exponent": each.exponent} for each in grown],
+    }
     asked.into.mkdir(parents=True, exist_ok=True)
-    table = markdown(said, rows)
+    table = markdown(content)
     (asked.into / "table.md").write_text(table, encoding="utf-8")
-    content = {**said, "rows": [{**asdict(row), "ratio": row.ratio} for row in rows]}
     (asked.into / "table.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(table)
 
