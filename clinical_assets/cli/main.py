@@ -29,6 +29,10 @@ COMMANDS = {
         f"{_CLI}.operations.materialize:materialize",
         "Materialise cohorts: each is an ordinary Dagster run, seen in the UI.",
     ),
+    "fetch": CommandEntry(
+        f"{_CLI}.operations.fetch:fetch",
+        "Fetch the Debian archives that cohorts are read from into the data folder; nothing is installed.",
+    ),
     "results": CommandEntry(
         f"{_CLI}.operations.results:results",
         "Candidates, performance with intervals, threshold, costs, findings of the newest training.",

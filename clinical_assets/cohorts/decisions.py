@@ -11,7 +11,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -299,6 +299,7 @@ TimeUnit = Literal["days", "weeks", "months", "years"]
 FIXED_HORIZON = "fixed_horizon"
 _AS_VARS = {
     "time": "time_column",
+    "start": "start_column",
     "unit": "time_unit",
     "event": "event_column",
     "event_values": "event_values",
@@ -313,7 +314,13 @@ class TimeToEvent(Strict):
     column that are neither of the event nor competing mean that follow-up ended without either: censored.
     """
 
-    time: Name = Field(description="Column of the subject table: time to the event or to the end of follow-up.")
+    time: Name | Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="Column of the subject table: time to the event or to the end of follow-up. Of several the first "
+        "that has a value."
+    )
+    start: Name | None = Field(
+        default=None, description="Column with the time from which is counted, where times are ages, for one."
+    )
     unit: TimeUnit = Field(default="days", description="A month has 30.4375 days, a year 365.25.")
     event: Name = Field(description="Column of the subject table that says what ended the follow-up.")
     event_values: tuple[Scalar, ...] | None = Field(

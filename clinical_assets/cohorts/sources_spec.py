@@ -87,6 +87,23 @@ class PackagedSource(_Readable):
     licence: str = Field(min_length=1)
 
 
+class RPackageSource(Strict):
+    """A table of an R package, read from the package's Debian archive; neither R nor the package is installed.
+
+    The archive, ``<package>_<release>_<machine>.deb``, lies in folder ``r_packages`` of the data folder or beside the
+    description. ``rows`` takes only records whose column has one of the values, as text.
+    """
+
+    kind: Literal["r_package"]
+    package: str = Field(pattern=r"^r-(cran|bioc)-[a-z0-9.+-]+$", description="Name of the Debian package.")
+    file: str = Field(
+        pattern=r"^[^/].*\.(rdb|rda|RData|txt|txt\.gz)$", description="Path in the package below usr/lib/R."
+    )
+    object: str | None = Field(default=None, min_length=1, description="Name in the file; a slot of it after @.")
+    rows: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    licence: str = Field(min_length=1)
+
+
 class UrlSource(_Readable):
     """A file fetched once over HTTP(S), resumed when interrupted and kept under its SHA-256."""
 
@@ -122,4 +139,6 @@ class SyntheticSource(Strict):
     parameters: dict[str, Any] = Field(default_factory=dict)
 
 
-Source = Annotated[FileSource | PackagedSource | UrlSource | SqlSource | SyntheticSource, Field(discriminator="kind")]
+Source = Annotated[
+    FileSource | PackagedSource | RPackageSource | UrlSource | SqlSource | SyntheticSource, Field(discriminator="kind")
+]

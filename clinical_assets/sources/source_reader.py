@@ -13,7 +13,14 @@ from pathlib import Path
 
 import duckdb
 
-from clinical_assets.cohorts.sources_spec import FileSource, PackagedSource, SqlSource, SyntheticSource, UrlSource
+from clinical_assets.cohorts.sources_spec import (
+    FileSource,
+    PackagedSource,
+    RPackageSource,
+    SqlSource,
+    SyntheticSource,
+    UrlSource,
+)
 from clinical_assets.cohorts.tables import Table
 from clinical_assets.foundation.errors import SourceError
 from clinical_assets.foundation.settings import Settings
@@ -21,6 +28,7 @@ from clinical_assets.sources.files import Found, SourceFile, engine_message, fin
 from clinical_assets.sources.outside.databases import read_database
 from clinical_assets.sources.outside.remote import fetch
 from clinical_assets.sources.packaged import find_packaged
+from clinical_assets.sources.r_packages.r_source import archive_of, read_r_package
 from clinical_assets.sources.readers import read_files
 from clinical_assets.sources.reading import Reading
 from clinical_assets.sources.synthetic.registry import read_synthetic
@@ -209,6 +217,9 @@ def _read(
             found = find_files(source.path, **places(settings, folder))
         case PackagedSource():
             found = (find_packaged(source.package, source.file, extra=source.extra),)
+        case RPackageSource():
+            archive = archive_of(source, settings=settings, folder=folder)
+            return read_r_package(connection, source, archive, folder=work)
         case UrlSource():
             found = (fetch(source.url, source.sha256, settings=settings),)
         case SqlSource():

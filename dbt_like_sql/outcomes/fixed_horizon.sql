@@ -1,6 +1,8 @@
 -- Whether the event happens within the horizon, from follow-up that may end before it (right-censored).
--- `outcome: {time, unit, event, event_values, competing, horizon_days}` in a description sets these variables:
---   time_column    column of the subject table: time from the index date to the event or the end of follow-up
+-- `outcome: {time, start, unit, event, event_values, competing, horizon_days}` in a description sets these variables:
+--   time_column    column of the subject table: time from the index date to the event or the end of follow-up; of a list
+--                  the first that has a value (days to death, then days to the last visit)
+--   start_column   column with the time of the index date, where time_column counts from another day (ages, for one)
 --   time_unit      days (default), weeks, months (30.4375 days) or years (365.25 days)
 --   event_column   column of the subject table that says whether follow-up ended with the event
 --   event_values   its values that mean the event; a boolean needs none
@@ -22,13 +24,20 @@
 {% set unit = var('time_unit', 'days') %}
 {% set horizon = var('horizon_days', cohort.prediction.horizon_days) %}
 {% set columns = cohort.subjects.columns %}
-{% set time = var('time_column') %}
+{% set times = var('time_column') %}
+{% set times = [times] if times is string else times %}
+{% set start = var('start_column', none) %}
 {% set event = var('event_column') %}
 {% set values = var('event_values', none) %}
 {% set competing = var('competing_values', none) %}
 {% set landmark = cohort.prediction.landmark_days %}
-{% for name in (time, event) if name not in columns %}
-{{ refuse('table ' ~ cohort.subject_table ~ ' has no column ' ~ name, 'Correct time_column or event_column.') }}
+{% set counted = times + ([start] if start else []) %}
+{% for name in counted + [event] if name not in columns %}
+{{ refuse('table ' ~ cohort.subject_table ~ ' has no column ' ~ name,
+          'Correct time_column, start_column or event_column.') }}
+{% endfor %}
+{% for name in counted if columns[name].type not in ('integer', 'number') %}
+{{ refuse('time_column ' ~ name ~ ' is a ' ~ columns[name].type, 'It must be a number.') }}
 {% endfor %}
 {% if unit not in days_per %}
 {{ refuse('time_unit is ' ~ unit, 'Use days, weeks, months or years.') }}
@@ -36,15 +45,14 @@
 {{ refuse('the horizon is not set', 'Set horizon_days under `prediction`, or under `vars`.') }}
 {% elif values is none and columns[event].type != 'boolean' %}
 {{ refuse('which values of ' ~ event ~ ' mean the event is not said', 'Set `event_values` under `vars`.') }}
-{% elif columns[time].type not in ('integer', 'number') %}
-{{ refuse('time_column ' ~ time ~ ' is a ' ~ columns[time].type, 'It must be a number.') }}
 {% elif competing is not none and values is none %}
 {{ refuse('competing_values are set beside a boolean event', 'Set `event_values` too: a code tells them apart.') }}
 {% endif %}
 WITH followed AS (
     SELECT
         {{ cohort.key | map('identifier') | join(', ') }},
-        {{ time | identifier }} * {{ days_per[unit] }} AS followed_days,
+{% set time = times[0] | identifier if times | length == 1 else 'coalesce(' ~ times | map('identifier') | join(', ') ~ ')' %}
+        {{ '(' ~ time ~ ' - ' ~ start | identifier ~ ')' if start else time }} * {{ days_per[unit] }} AS followed_days,
 {% if values is none %}
         {{ event | identifier }} AS is_event,
         {{ event | identifier }} AS is_ended

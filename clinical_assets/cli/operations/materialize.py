@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,6 +16,7 @@ from clinical_assets.cli.options import cohort_names
 from clinical_assets.cli.output import err, out, show_json, show_rows
 from clinical_assets.cohorts.paired.paired import paired_catalogue
 from clinical_assets.foundation.errors import SpecError
+from clinical_assets.sources.r_packages.r_source import absent_packages
 
 if TYPE_CHECKING:
     from clinical_assets.launch.cohort_run import CohortRun, StepState
@@ -86,7 +88,8 @@ def materialize(
     assets = _known(job, select or [])
     spec = paired_catalogue(context.catalogue().folders).spec if job == PAIRED_JOB else context.workspace().spec
     broken = _broken(names, spec)
-    names = [name for name in names if name not in broken]
+    absent = _absent(names, named=cohorts or ()) if job != PAIRED_JOB else set()
+    names = [name for name in names if name not in broken | absent]
     if not names:
         raise typer.Exit(1)
     from clinical_assets.launch.side_by_side import materialize as launch
@@ -121,6 +124,23 @@ def _broken(names: Iterable[str], spec: Callable[[str], object]) -> set[str]:
             err.print(f"[bold red]{name}[/bold red] is not run: its description is broken.")
             err.print(str(error), markup=False)
     return found
+
+
+def _absent(names: Iterable[str], *, named: Collection[str]) -> set[str]:
+    """Cohorts that nobody named one by one and whose files nobody has fetched: told once, and left out."""
+    found = dict[str, tuple[str, ...]]()
+    for name in names:
+        if name in named:
+            continue
+        with suppress(SpecError):  # told by `_broken`
+            entry, spec = context.catalogue().entry(name), context.workspace().spec(name)
+            if lacking := absent_packages(spec.tables, settings=context.settings(), folder=entry.folder):
+                found[name] = lacking
+    if found:
+        packages = sorted({package for lacking in found.values() for package in lacking})
+        err.print(f"Skipped, because their files are not here: {', '.join(found)}.", markup=False)
+        err.print(f"  Cure: clinical-assets fetch {' '.join(packages)}", markup=False)
+    return set(found)
 
 
 def _known(job: str, assets: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clinical_assets.cohorts.sources_spec import FileSource, PackagedSource, SqlSource
+from clinical_assets.cohorts.sources_spec import FileSource, PackagedSource, RPackageSource, SqlSource
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.defs.resources import Platform
 from clinical_assets.foundation.canonical import hex_of, value_digest
@@ -209,6 +209,10 @@ def _files(cohort: CohortHandle, table: str) -> object:
         from clinical_assets.sources.packaged import find_packaged
 
         found: tuple[Found, ...] = (find_packaged(source.package, source.file, extra=source.extra),)
+    elif isinstance(source, RPackageSource):
+        from clinical_assets.sources.r_packages.r_source import archive_of
+
+        found = (archive_of(source, settings=cohort.settings, folder=cohort.entry.folder),)
     elif isinstance(source, FileSource):
         found = search_files(source.path, **places(cohort.settings, cohort.entry.folder))
     else:

@@ -7,9 +7,7 @@ docstring says where the file comes from.
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sqlite3
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinical_assets.foundation.errors import SourceError
 from clinical_assets.pathways.expression.expression import (
     ExpressionError,
     ExpressionMatrix,
@@ -25,6 +24,7 @@ from clinical_assets.pathways.expression.expression import (
 )
 from clinical_assets.pathways.expression.gene_sets import GeneSetCollection, GeneSetError, provenance
 from clinical_assets.pathways.expression.pairing import sample_sheet
+from clinical_assets.sources.r_packages.r_objects import read_objects
 
 if TYPE_CHECKING:
     import polars as pl
@@ -99,19 +99,13 @@ def gene_mapping(org_db: str | Path, *, source: IdentifierKind, to: IdentifierKi
 
 
 def read_rdata(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
-    """Named objects of an R data file, read with the package ``rdata``."""
-    if importlib.util.find_spec("rdata") is None:
-        raise ExpressionError(
-            f"{path.name} is an R data file and the package rdata is not installed",
-            cure="install the extra: pip install 'clinical-assets[rdata]'",
-        )
+    """Named objects of an R data file."""
     if not path.is_file():
         raise ExpressionError(f"{path.name} is not there", cure="see the function's documentation for its source")
-    import rdata
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # unknown R classes are converted to their plain parts, which is wanted
-        content: dict[str, Any] = rdata.read_rda(path)
+    try:
+        content = read_objects(path.name, path.read_bytes())
+    except SourceError as error:
+        raise ExpressionError(error.message, cure=error.cure) from error
     missing = [n for n in names if n not in content]
     if missing:
         raise ExpressionError(f"{path.name} lacks {missing}", cure="give the file named in the documentation")
