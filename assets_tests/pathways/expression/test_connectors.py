@@ -80,6 +80,7 @@ def test_a_wrong_or_missing_database_is_refused_and_not_created(tmp_path: Path, 
 def test_without_the_rdata_package_the_connector_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (tmp_path / "fluExample.RData").write_bytes(b"stands for the file")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     with pytest.raises(ExpressionError, match=r"rdata is not installed[\s\S]*clinical-assets\[rdata\]"):
         influenza_challenge(tmp_path / "fluExample.RData")

@@ -85,3 +85,21 @@ def test_a_competing_event_needs_a_code_that_tells_it_from_the_event(tmp_path: P
     spec = with_visits(vars={"time_column": "followed_days", "event_column": "status", "competing_values": ["alive"]})
     with pytest.raises(SqlModelError, match=r"which values of status mean the event"):
         project_of(tmp_path, {}, spec).compile("fixed_horizon")
+
+
+def test_of_several_times_the_first_that_is_given_counts_from_the_start_that_is_said(tmp_path: Path) -> None:
+    plain = {"event_column": "status", "event_values": ["event"], "horizon_days": 10}
+    people = [("p1", INDEX, 40, 43, "event"), ("p2", INDEX, 40, None, "alive"), ("p3", INDEX, 40, 52, "alive")]
+
+    def outcomes(**variables: object) -> list[tuple[Any, ...]]:
+        spec = with_visits(landmark_days=0, vars={**plain, **variables})
+        connection = validated(spec, {"subjects": people, "visits": []})
+        sql = project_of(tmp_path, {}, spec).compile("fixed_horizon").sql
+        return connection.execute(f"SELECT outcome, exclusion FROM ({sql}) ORDER BY ALL").fetchall()
+
+    counted = outcomes(time_column="followed_days", start_column="age_years")
+    assert counted == [(0, None), (1, None), (None, "follow-up time missing")]
+    # Who has no time of follow-up is taken to have been followed for an age: 40 days.
+    assert outcomes(time_column=["followed_days", "age_years"]) == [(0, None)] * 3
+    with pytest.raises(SqlModelError, match="no column days_of_life"):
+        outcomes(time_column=["followed_days", "days_of_life"])

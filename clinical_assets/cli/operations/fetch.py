@@ -27,7 +27,7 @@ def fetch(
 ) -> None:
     """Fetch the Debian archives that cohorts are read from into the data folder; nothing is installed.
 
-    Needs Debian's tools (apt-get). On another machine, copy folder r_packages of the data folder from one that has them.
+    Needs Debian's tools (apt-get). Elsewhere, copy folder r_packages of the data folder from a machine that has them.
     """
     if not (what or families or influenza):
         raise typer.BadParameter("name cohorts or packages, or give --family or --influenza")

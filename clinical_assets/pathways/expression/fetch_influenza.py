@@ -1,8 +1,7 @@
 """Fetch the influenza micro-cohorts and GO gene sets from Debian's packages, with the descriptions that use them.
 
 ``clinical-assets fetch --influenza FOLDER`` runs it. The folder is then a catalogue: name it in
-``CLINICAL_ASSETS_CATALOGUE``. Nothing is installed, no R is needed, and descriptions that are already there stay as they
-are.
+``CLINICAL_ASSETS_CATALOGUE``. Nothing is installed, no R is needed, and descriptions that are already there stay.
 
 What belongs here: which files go where. What does not: archives (``sources.r_packages.debian``), reading the files
 (``connectors``).

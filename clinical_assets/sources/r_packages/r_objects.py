@@ -1,11 +1,11 @@
 """Objects in R's data files, read by the package ``rdata``: values are decoded, and no R code runs.
 
-What belongs here: ``.rda`` and ``.RData`` files, lazy-load databases, and the text tables that R packages ship. What does
-not: archives (``debian``), and what a column means.
+What belongs here: ``.rda`` and ``.RData`` files, lazy-load databases, and the text tables that R packages ship. What
+does not: archives (``debian``), and what a column means.
 
-A lazy-load database is a pair: ``.rdx``, a serialised list that gives place and length of each object, and ``.rdb``, the
-objects one after another, each with its unpacked length (four bytes, big-endian) and, for other compressions than zlib,
-a letter for which (R Internals, section 1.6, and ``lazyload.c`` of R).
+A lazy-load database is a pair: ``.rdx``, a serialised list that gives place and length of each object, and ``.rdb``,
+the objects one after another, each with its unpacked length (four bytes, big-endian) and, for other compressions than
+zlib, a letter for which (R Internals, section 1.6, and ``lazyload.c`` of R).
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ def read_frame(file: str, content: Mapping[str, bytes], wanted: str | None) -> p
     Parameters
     ----------
     file : str
-        Its path in the package: ``.rdb`` (lazy-load database), ``.rda``, ``.RData``, or ``.txt`` and ``.txt.gz`` (columns
-        parted by blanks, the first line naming them).
+        Its path in the package: ``.rdb`` (lazy-load database), ``.rda``, ``.RData``, or ``.txt`` and ``.txt.gz``
+        (columns parted by blanks, the first line naming them).
     content : mapping of str to bytes
         Of each of `files_of`.
     wanted : str or None
