@@ -31,7 +31,7 @@ def fetch(
     """
     if not (what or families or influenza):
         raise typer.BadParameter("name cohorts or packages, or give --family or --influenza")
-    from clinical_assets.pathways.expression.fetch_influenza import fetch as fetch_influenza
+    from clinical_assets.pathways.inputs.fetch_influenza import fetch as fetch_influenza
     from clinical_assets.sources.r_packages.debian import FOLDER, download
 
     settings, catalogue = context.settings(), context.catalogue()

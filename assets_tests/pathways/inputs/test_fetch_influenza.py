@@ -9,7 +9,7 @@ import pytest
 from assets_tests.worlds.tables.debian import Debian
 from clinical_assets.cohorts.paired.paired import load, paired_catalogue
 from clinical_assets.foundation.errors import SourceError
-from clinical_assets.pathways.expression.fetch_influenza import DESCRIPTIONS, FILES, PACKAGES, fetch
+from clinical_assets.pathways.inputs.fetch_influenza import DESCRIPTIONS, FILES, PACKAGES, fetch
 
 
 def debian(*, without: str | None = None) -> Debian:
