@@ -79,6 +79,7 @@ def test_a_member_is_real_with_source_licence_moment_and_rule_for_the_censored(n
     spec = CATALOGUE.spec(name)
     assert spec.family == "cancer_cohorts"
     assert spec.data.kind == "real"
+    assert spec.time_to_event is not None
     assert re.search(r"\b(19|20)\d\d\b|GSE\d+", spec.data.source)
     assert "never bundled" in spec.data.licence
     assert "censored before the horizon" in (spec.prediction.censoring or "")
