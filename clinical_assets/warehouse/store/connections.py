@@ -21,6 +21,9 @@ from clinical_assets.warehouse.store import encryption, locks
 from clinical_assets.warehouse.store.sql_text import literal
 
 DATABASE = "warehouse"
+# DuckDB writes files by default so that version 1.0 can read them. From 1.3 on texts are compressed in one pass instead
+# of several tries, at half the cost and to the same size; 1.4 is what encrypted files need anyway.
+_STORAGE_VERSION = "v1.4.0"
 _FULL = ("No space left on device", "max_temp_directory_size", "Disk quota exceeded")
 
 
@@ -78,9 +81,10 @@ def attach(
     connection: duckdb.DuckDBPyConnection, path: Path, name: str, *, key: str | None, cohort: str, read_only: bool
 ) -> None:
     """Attach a cohort's file, turning DuckDB's refusals into errors that name the cure."""
-    options = (["READ_ONLY"] if read_only else []) + ([f"ENCRYPTION_KEY {literal(key)}"] if key else [])
+    options = ["READ_ONLY"] if read_only else [f"STORAGE_VERSION {literal(_STORAGE_VERSION)}"]
+    options += [f"ENCRYPTION_KEY {literal(key)}"] if key else []
     try:
-        connection.execute(f"ATTACH {literal(str(path))} AS {name}" + (f" ({', '.join(options)})" if options else ""))
+        connection.execute(f"ATTACH {literal(str(path))} AS {name} ({', '.join(options)})")
     except duckdb.Error as error:
         busy = locks.busy_holder(error)
         if busy is not None:

@@ -186,8 +186,12 @@ def _header_again(found: pl.DataFrame, table: Table) -> pl.Series:
     names = list(source_columns(table).values())
     if len(names) < 2 or not all(is_text(found.schema[name]) for name in names):
         return pl.Series([], dtype=pl.UInt32)
-    alike = pl.all_horizontal(pl.col(name).cast(pl.String).str.strip_chars(BLANKS) == name for name in names)
-    return found.select(alike.fill_null(False).arg_true()).to_series()
+    rows = pl.int_range(pl.len(), dtype=pl.UInt32).alias("position")
+    left = found.lazy().select(rows, *dict.fromkeys(names))
+    # Column by column: after the first one hardly any record is left to be looked at.
+    for name in names:
+        left = left.filter((pl.col(name).cast(pl.String).str.strip_chars(BLANKS) == name).fill_null(False))
+    return left.select("position").collect().to_series()
 
 
 def validate_frame(
