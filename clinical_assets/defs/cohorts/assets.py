@@ -120,6 +120,7 @@ def record_validation(context: dg.AssetExecutionContext, cohort: CohortHandle) -
 
     spec = cohort.spec
     report = validate_cohort(spec, cohort.warehouse)
+    assert report.digest is not None  # it raises where it keeps nothing
     previews: dict[str, Any] = {}
     pictures: dict[str, bytes | None] = {}
     shares: dict[str, float | None] = {}

@@ -18,7 +18,7 @@ import duckdb
 
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import WarehouseError
-from clinical_assets.warehouse.store.sql_text import literal
+from clinical_assets.warehouse.store.sql_text import literal, quoted
 
 
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
@@ -84,6 +84,29 @@ def refuse_other_origin(connection: duckdb.DuckDBPyConnection, spec: CohortSpec)
             f"of {named}: a file was put in place or taken away since they were read.",
             cure=f"Read it anew: clinical-assets materialize {spec.name}",
         )
+
+
+def content_digests(connection: duckdb.DuckDBPyConnection, tables: Sequence[str]) -> dict[str, str] | None:
+    """Digest of the content of each raw table, as its last ingestion or restoration noted it.
+
+    Returns
+    -------
+    dict or None
+        None where a table was never noted, or has by now another number of rows than was noted.
+    """
+    digests: dict[str, str] = {}
+    try:
+        for table in tables:
+            noted = connection.execute(
+                f"SELECT arg_max(digest, ingested_at) FROM meta.ingestions WHERE table_name = {literal(table)} "
+                f"HAVING arg_max(rows, ingested_at) = (SELECT count(*) FROM raw.{quoted(table)})"
+            ).fetchone()
+            if noted is None:
+                return None
+            digests[table] = str(noted[0])
+    except duckdb.CatalogException:
+        return None
+    return digests
 
 
 def last_rejects_digest(connection: duckdb.DuckDBPyConnection, *, table: str, digest: str) -> str | None:

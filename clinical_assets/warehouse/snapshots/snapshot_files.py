@@ -22,7 +22,6 @@ from clinical_assets.warehouse.snapshots.ingestion_log import utc_now
 from clinical_assets.warehouse.store import encryption
 from clinical_assets.warehouse.store.sql_text import literal
 
-
 # Dictionaries pay for codes and categories; larger ones are given up for the plain values late, after the work. Version
 # 2 writes numbers and lengths as differences, and every reader since 2020 knows it.
 _PARQUET = (

@@ -51,8 +51,6 @@ class TableValidation:
         Columns of the source that the description does not have; they are not validated and not carried on.
     findings_by_rule : dict
         Findings per rule. A record may have several.
-    digest : str or None
-        Digest of the validated table.
     """
 
     rows_in: int
@@ -65,7 +63,6 @@ class TableValidation:
     unit_hints: dict[str, int]
     undeclared: tuple[str, ...]
     findings_by_rule: dict[str, int]
-    digest: str | None
 
     @property
     def refused_share(self) -> float:
@@ -82,14 +79,14 @@ class ValidationReport:
     ----------
     tables : dict
         Per table.
-    digest : str
-        Digest of all validated tables.
+    digest : str or None
+        Version of all validated tables: see `version`. None where validation failed, or nobody asked for it.
     quarantine_digest : str
         Digest of the refused records and their findings.
     """
 
     tables: dict[str, TableValidation]
-    digest: str
+    digest: str | None
     quarantine_digest: str
 
 

@@ -186,12 +186,12 @@ def _header_again(found: pl.DataFrame, table: Table) -> pl.Series:
     names = list(source_columns(table).values())
     if len(names) < 2 or not all(is_text(found.schema[name]) for name in names):
         return pl.Series([], dtype=pl.UInt32)
-    rows = pl.int_range(pl.len(), dtype=pl.UInt32).alias("position")
-    left = found.lazy().select(rows, *dict.fromkeys(names))
-    # Column by column: after the first one hardly any record is left to be looked at.
+    # At first the bare word in one column: hardly any record is left to be looked at more closely.
+    positions = found[names[0]].cast(pl.String).str.contains(names[0], literal=True).fill_null(False).arg_true()
     for name in names:
-        left = left.filter((pl.col(name).cast(pl.String).str.strip_chars(BLANKS) == name).fill_null(False))
-    return left.select("position").collect().to_series()
+        alike = found[name].gather(positions).cast(pl.String).str.strip_chars(BLANKS) == name
+        positions = positions.filter(alike.fill_null(False))
+    return positions
 
 
 def validate_frame(

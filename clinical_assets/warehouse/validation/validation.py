@@ -14,14 +14,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import duckdb
 import polars as pl
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.foundation.canonical import value_digest
+from clinical_assets.foundation.code_digest import code_digest
 from clinical_assets.warehouse.snapshots import ingestion_log
-from clinical_assets.warehouse.snapshots.digests import table_digest
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
 from clinical_assets.warehouse.store.sql_text import quoted
 from clinical_assets.warehouse.store.warehouse import Warehouse
@@ -33,11 +33,14 @@ from clinical_assets.warehouse.validation.report import Failure, TableValidation
 from clinical_assets.warehouse.validation.row_validation import RowValidator, Validated, validate_frame
 from clinical_assets.warehouse.validation.schemas import pandera_schema
 from clinical_assets.warehouse.validation.typing_records import Clocks, source_columns
+from clinical_assets.warehouse.validation.version import content_digest, origin_digest
 
 __all__ = [
     "TableValidation",
     "Validated",
     "ValidationReport",
+    "content_digest",
+    "origin_digest",
     "pandera_schema",
     "validate_cohort",
     "validate_connection",
@@ -102,6 +105,10 @@ def validate_cohort(spec: CohortSpec, warehouse: Warehouse) -> ValidationReport:
         ingestion_log.refuse_other_origin(connection, spec)
         erased_subjects.sweep(connection, spec, settings=warehouse.settings)
         report, failures = validate_connection(spec, connection)
+        if not failures:
+            erased = erased_subjects.any_erased(spec.name, warehouse.settings)
+            origin = None if erased else origin_digest(spec, connection, code=_code())
+            report = replace(report, digest=origin or content_digest(spec, connection))
     if failures:
         raise validation_report.failed(spec, failures)
     return report
@@ -112,7 +119,7 @@ def validate_connection(
 ) -> tuple[ValidationReport, tuple[Failure, ...]]:
     """The same on an open connection, inside the caller's transaction; failures are handed back, not raised.
 
-    With failures, ``validated.*`` is untouched and the report has no digests of it.
+    With failures, ``validated.*`` is untouched. The report has no digest of it; `content_digest` counts one.
     ``chunk_bytes`` is how much of a table is checked at a time, by default a share of the connection's memory limit.
     """
     cross_row.check_references(spec)
@@ -147,15 +154,20 @@ def validate_connection(
     if spec.timezone is None:
         failures += validation_report.clocks_apart({name: counts[name].clocks for name in spec.tables})
     for stage in stages.values():
-        tables[stage.name] = _finish(stage, tables[stage.name], keep=not failures)
+        _finish(stage, keep=not failures)
     if not failures:
         _drop_undescribed(spec, connection)
     report = ValidationReport(
         tables=tables,
-        digest=value_digest({name: result.digest for name, result in tables.items()}),
+        digest=None,
         quarantine_digest=quarantine.digest(connection),
     )
     return report, tuple(failures)
+
+
+@cache
+def _code() -> str:
+    return code_digest(validate_connection)
 
 
 def _stage_rows(
@@ -262,21 +274,18 @@ def _result(connection: duckdb.DuckDBPyConnection, name: str, stage: Stage | Non
         unit_hints=dict(counts.unit_hints),
         undeclared=counts.undeclared,
         findings_by_rule=dict(by_rule),
-        digest=None,
     )
 
 
-def _finish(stage: Stage, result: TableValidation, *, keep: bool) -> TableValidation:
+def _finish(stage: Stage, *, keep: bool) -> None:
     """Put the new table in the place of the old one, or drop it."""
     connection = stage.connection
     if keep:
-        result = replace(result, digest=table_digest(connection, stage.staged))
         connection.execute(f"DROP TABLE IF EXISTS validated.{quoted(stage.name)}")
         connection.execute(f"ALTER TABLE {stage.staged} RENAME TO {quoted(stage.name)}")
     else:
         connection.execute(f"DROP TABLE {stage.staged}")
     connection.execute(f"DROP TABLE {stage.refused}")
-    return result
 
 
 def _drop_undescribed(spec: CohortSpec, connection: duckdb.DuckDBPyConnection) -> None:
