@@ -22,6 +22,7 @@ import polars as pl
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.code_digest import code_digest
 from clinical_assets.warehouse.snapshots import ingestion_log
+from clinical_assets.warehouse.snapshots.record_versions import content_digest, origin_digest
 from clinical_assets.warehouse.sql.schema import ROW_NUMBER
 from clinical_assets.warehouse.store.sql_text import quoted
 from clinical_assets.warehouse.store.warehouse import Warehouse
@@ -33,7 +34,6 @@ from clinical_assets.warehouse.validation.report import Failure, TableValidation
 from clinical_assets.warehouse.validation.row_validation import RowValidator, Validated, validate_frame
 from clinical_assets.warehouse.validation.schemas import pandera_schema
 from clinical_assets.warehouse.validation.typing_records import Clocks, source_columns
-from clinical_assets.warehouse.validation.version import content_digest, origin_digest
 
 __all__ = [
     "TableValidation",

@@ -11,10 +11,10 @@ import pytest
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.settings import Settings
 from clinical_assets.warehouse.intake.ingestion import ingest
+from clinical_assets.warehouse.snapshots.record_versions import content_digest, origin_digest
 from clinical_assets.warehouse.snapshots.snapshots import restore_snapshot
 from clinical_assets.warehouse.store.warehouse import Warehouse
 from clinical_assets.warehouse.validation import erased_subjects, validation
-from clinical_assets.warehouse.validation.version import content_digest, origin_digest
 
 RECORDS = [f"p{n},{20 + n % 60},{'fm'[n % 2]},{'yes' if n % 5 == 0 else 'no'}" for n in range(20)]
 
