@@ -80,7 +80,8 @@ class ValidationReport:
     tables : dict
         Per table.
     digest : str or None
-        Version of all validated tables: see `snapshots.record_versions`. None where validation failed, or nobody asked for it.
+        Version of all validated tables: see `snapshots.record_versions`. None where validation failed, or nobody asked
+        for it.
     quarantine_digest : str
         Digest of the refused records and their findings.
     """
