@@ -229,6 +229,28 @@ def test_the_map_repairs_what_it_was_fitted_on() -> None:
     assert fit_map(event, np.asarray(expit(log_odds)), kind="intercept")[1] == 1.0
 
 
+def test_records_that_stand_for_censored_ones_count_more_in_map_and_report(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    rows = once[1].with_columns(case_weight=pl.when(pl.col("outcome") == 1).then(1.0).otherwise(3.0))
+    plain, weighed = made(mine, once[1]), made(mine, rows)
+    train = weighed.rows.filter(pl.col("part") == "train")
+    times = train["case_weight"].cast(int).to_numpy()
+    event, before = (
+        train["outcome"].to_numpy(),
+        np.asarray(mine.bundle.score(train.select(mine.bundle.feature_columns))),
+    )
+    repeated = fit_map(np.repeat(event, times), np.repeat(before, times), kind="intercept_and_slope")
+    assert (weighed.intercept, weighed.slope) == pytest.approx(repeated, abs=0.01)
+    assert weighed.intercept < plain.intercept - 0.5
+    check = partial(verify_map, base=mine.bundle, subject="patient_id")
+    description = weighed.training.bundle().description
+    assert check(weighed.rows, description)
+    assert not check(weighed.rows.drop("case_weight"), description)
+    alerts = (done.training.results.metrics["alert_rate"].value for done in (plain, weighed))
+    assert next(alerts) > next(alerts)
+
+
 def test_records_that_a_recalibrated_model_was_made_from_are_not_its_performance(
     mine: Served, once: tuple[Served, pl.DataFrame]
 ) -> None:

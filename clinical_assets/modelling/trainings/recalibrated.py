@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.cohorts.tables import GROUP_PREFIX
+from clinical_assets.cohorts.tables import CASE_WEIGHT, GROUP_PREFIX
 from clinical_assets.foundation.canonical import plain
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.foundation.sealed_folder import new_folder
 from clinical_assets.foundation.settings import Settings
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import (
     MANIFEST,
@@ -49,7 +50,7 @@ from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.modelling.table.splits import split_holdout
 from clinical_assets.modelling.table.twins import Twins, find_twins
 from clinical_assets.modelling.trainings import plots, trainings
-from clinical_assets.modelling.trainings.reference import relation_of
+from clinical_assets.modelling.trainings.reference import case_weights, relation_of
 from clinical_assets.modelling.trainings.scored import Scored, performance_views, scored_pictures
 from clinical_assets.statistics.calibration.calibration import calibration_intercept
 from clinical_assets.statistics.calibration.linear_uncertainty import coefficient_factor, with_map
@@ -88,14 +89,18 @@ class Recalibrated:
     slope: float
 
 
-def fit_map(event: np.ndarray, risk: np.ndarray, *, kind: RecalibrationKind) -> tuple[float, float]:
+def fit_map(
+    event: np.ndarray, risk: np.ndarray, *, kind: RecalibrationKind, weights: FloatArray | None = None
+) -> tuple[float, float]:
     """Intercept and slope between served log-odds and recalibrated ones; the slope is 1 for ``intercept``.
+
+    ``weights`` (n,) say for how many a record stands where some were censored.
 
     Source: Vergouwe et al. 2017, doi 10.1002/sim.7179.
     """
     if kind == "intercept":
-        return float(calibration_intercept(event, risk).value), 1.0
-    found = fit_recalibration(event, logit(risk))
+        return float(calibration_intercept(event, risk, weights=weights).value), 1.0
+    found = fit_recalibration(event, logit(risk), weights=weights)
     return found.intercept, found.slope
 
 
@@ -119,7 +124,8 @@ def derive(
         The cohort's description.
     matured : polars.DataFrame
         One row per unit that the champion scored and whose outcome is known: key, subject, ``risk`` as served,
-        ``outcome`` (class number), the bundle's features, protected attributes with ``protected_`` before their names.
+        ``outcome`` (class number), the bundle's features, protected attributes with ``protected_`` before their names,
+        and ``case_weight`` where some were censored.
     kind : "intercept" or "intercept and slope"
         The update that was recommended.
     settings : Settings
@@ -157,8 +163,9 @@ def derive(
                 f"Among {int(part.sum())} records to be {name} are {int(event[part].sum())} events.",
                 cure="Wait for more outcomes.",
             )
-    intercept, slope = fit_map(event[split.train], risk[split.train], kind=kind)
-    groups = [name for name in matured.columns if name.startswith(GROUP_PREFIX)]
+    weights = case_weights(matured.filter(pl.Series(split.train)), bundle.feature_columns)
+    intercept, slope = fit_map(event[split.train], risk[split.train], kind=kind, weights=weights)
+    beside = [name for name in matured.columns if name.startswith(GROUP_PREFIX) or name == CASE_WEIGHT]
     first = list(dict.fromkeys((*spec.key, subject)))
     rows = matured.select(
         *first,
@@ -166,7 +173,7 @@ def derive(
         "outcome",
         "risk",
         *bundle.feature_columns,
-        *groups,
+        *(name for name in beside if name not in bundle.feature_columns),
     )
     derived = Derivation(
         base=bundle.digest,
@@ -178,7 +185,12 @@ def derive(
         cause=cause,
     )
     widened = _widened(
-        bundle.description, derived, event[split.train], risk[split.train], groups=twins.groups[split.train]
+        bundle.description,
+        derived,
+        event[split.train],
+        risk[split.train],
+        groups=twins.groups[split.train],
+        weights=weights,
     )
     made = _write(bundle, derived, widened, folder=trainings.models_folder(settings, spec.name), run_id=run_id)
     held = rows["part"].to_numpy() == "holdout"
@@ -226,14 +238,15 @@ def verify_map(rows: pl.DataFrame, description: BundleDescription, *, base: Bund
     trained = rows["part"].to_numpy() == "train"
     train = rows.filter(pl.Series(trained))
     event, risk = train["outcome"].to_numpy(), train["risk"].to_numpy()
-    found = fit_map(event, risk, kind=derived.kind)
+    weights = case_weights(train, base.feature_columns)
+    found = fit_map(event, risk, kind=derived.kind, weights=weights)
     composed = _composed(base.description.recalibration, *found)
     constants = [(found[0], derived.intercept), (found[1], derived.slope)]
     constants += zip(composed.intercepts, stored.intercepts, strict=True)
     constants += zip(composed.slopes, stored.slopes, strict=True)
     same = all(math.isclose(a, b, rel_tol=_SAME, abs_tol=_SAME) for a, b in constants)
     twins = find_twins(features_of(rows, base.feature_columns), rows[subject].rank("dense").to_numpy())
-    widened = _widened(base.description, derived, event, risk, groups=twins.groups[trained])
+    widened = _widened(base.description, derived, event, risk, groups=twins.groups[trained], weights=weights)
     same &= _as_certain(widened, description.uncertainty)
     return same and composed.at_floor == stored.at_floor and derived.base == base.digest
 
@@ -255,7 +268,13 @@ def _composed(stored: StoredRecalibration, intercept: float, slope: float) -> Re
 
 
 def _widened(
-    base: BundleDescription, derived: Derivation, event: np.ndarray, risk: np.ndarray, *, groups: np.ndarray
+    base: BundleDescription,
+    derived: Derivation,
+    event: np.ndarray,
+    risk: np.ndarray,
+    *,
+    groups: np.ndarray,
+    weights: FloatArray | None,
 ) -> StoredUncertainty | None:
     """The uncertainty of the risks after the map, with what is uncertain about the map itself."""
     stored = base.uncertainty
@@ -264,7 +283,7 @@ def _widened(
     log_odds = logit(risk)
     served = expit(derived.intercept + derived.slope * log_odds)
     design = np.column_stack([np.ones(risk.size), log_odds])[:, : 1 if derived.kind == "intercept" else 2]
-    known = coefficient_factor(design, event, served, unseen=served, groups=groups)
+    known = coefficient_factor(design, event, served, unseen=served, groups=groups, weights=weights)
     map_factor = np.zeros((2, 2))
     map_factor[: known.shape[0], : known.shape[0]] = known
     old = base.recalibration
@@ -313,10 +332,11 @@ def _results(
     event, risk = held["outcome"].to_numpy(), held["risk"].to_numpy()
     together = twins.groups[rows["part"].to_numpy() == "holdout"]
     clusters = together if np.unique(together).size < together.size else None
-    judged = evaluate(event, risk, decisions=spec.decisions, groups=clusters, seed=spec.modelling.search.seed)
+    drawn_as: dict[str, Any] = {"groups": clusters, "weights": case_weights(held, bundle.feature_columns)}
+    judged = evaluate(event, risk, decisions=spec.decisions, seed=spec.modelling.search.seed, **drawn_as)
     names = [name for name in held.columns if name.startswith(GROUP_PREFIX)]
     attributes = held.select(pl.col(name).alias(name.removeprefix(GROUP_PREFIX)) for name in names)
-    groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions, groups=clusters)
+    groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions, **drawn_as)
 
     def counts(part: str) -> dict[str, Any]:
         outcome = rows.filter(pl.col("part") == part)["outcome"].to_numpy()
