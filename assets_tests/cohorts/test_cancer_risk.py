@@ -17,6 +17,7 @@ from clinical_assets.sources.synthetic.cancer.rates import rates_of
 from clinical_assets.sources.synthetic.registry import generate
 
 FAMILY = CATALOGUE.members("cancer_risk")
+OPEN_GOVERNMENT = "Contains public sector information licensed under the Open Government Licence v3.0"
 ASSUMED = "assumed by this package, order of magnitude only"
 
 
@@ -48,7 +49,8 @@ class TestDescription:
     def test_each_number_has_a_source_or_is_called_assumed(self, name: str) -> None:
         given, told = parameters(name), " ".join(CATALOGUE.spec(name).data.limits)
         source = CATALOGUE.spec(name).data.source
-        assert "U.S. Cancer Statistics 2019" in source
+        assert ("U.S. Cancer Statistics 2019" in source) != ("Public Health Scotland" in source)
+        assert ("Public Health Scotland" in source) == (OPEN_GOVERNMENT in CATALOGUE.spec(name).data.licence)
         assert (ASSUMED in source) == (given["share"] != 1)
         for factor, said in given["factors"].items():
             assert factor in FACTORS

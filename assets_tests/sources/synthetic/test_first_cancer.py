@@ -97,7 +97,7 @@ def test_a_sex_that_cannot_have_the_cancer_is_refused_and_left_out() -> None:
 @pytest.mark.parametrize(
     ("parameters", "told"),
     [
-        ({"incidence": "hair"}, "no published incidence of 'hair'; there is of bladder, brain"),
+        ({"incidence": "hair"}, "no published incidence of 'hair'; there is of acute_lymphoblastic"),
         ({"factors": {"luck": {"relative_risk": 2}}}, "no factor 'luck'"),
         ({"factors": {"specific": {"relative_risk": 0}}}, "must be above 0"),
         ({"cases": 3000}, "rows must be more than cases"),
@@ -108,3 +108,14 @@ def test_a_sex_that_cannot_have_the_cancer_is_refused_and_left_out() -> None:
 def test_impossible_wishes_say_what_is_wrong(parameters: dict[str, object], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         first_cancer(9, **parameters)  # type: ignore[arg-type]
+
+
+def test_a_site_of_the_scottish_registry_has_that_population_and_no_other_table_lists_it() -> None:
+    # 128 cases among 1,526,821 woman-years of 65 to 69 in 2010-2019: 8.4 per 100,000.
+    assert 1e5 * rates_of("vulva").incidence[0, 9] == pytest.approx(8.383, abs=1e-3)
+    assert np.isnan(rates_of("vulva").incidence[1]).all()
+    tables = [rates_module._table(name) for name in rates_module._INCIDENCE]
+    shared = {site for site, _ in tables[0]} & {site for site, _ in tables[1]}
+    assert shared == {"population"}
+    with pytest.raises(ValueError, match=r"of 'population'; there is of acute_lymphoblastic, acute_myeloid, bladder"):
+        rates_of("population")

@@ -16,6 +16,9 @@ FIRST_AGE = 20
 """Age at which the first column of the tables begins; each has five years, the last is open."""
 _BAND = 5
 _FOLDER = Path(__file__).parent
+#: No site stands in both.
+_INCIDENCE = ("incidence.csv", "incidence_scotland.csv")
+_POPULATION = "population"
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,13 @@ def rates_of(site: str) -> CancerRates:
     ValueError
         When the table has no such site.
     """
-    table = _table("incidence.csv")
-    if site not in (known := _sites()):
+    tables = [_table(name) for name in _INCIDENCE]
+    table = next((each for each in tables if any(known == site for known, _ in each)), None)
+    if table is None or site == _POPULATION:
+        known = sorted({name for each in tables for name, _ in each} - {_POPULATION})
         raise ValueError(f"there is no published incidence of {site!r}; there is of {', '.join(known)}")
-    nobody = np.full(len(table["population", "female"]), np.nan)
-    incidence = np.stack([table.get((site, sex), nobody) / table["population", sex] for sex in SEXES])
+    nobody = np.full(len(table[_POPULATION, "female"]), np.nan)
+    incidence = np.stack([table.get((site, sex), nobody) / table[_POPULATION, sex] for sex in SEXES])
     mortality = _table("mortality.csv")
     return CancerRates(incidence, np.stack([mortality["", sex] for sex in SEXES]))
 
@@ -88,10 +93,6 @@ def yearly_risks(
         cancer[:, year], death[:, year] = leaves * hazards[0] / both, leaves * hazards[1] / both
         free = free * np.exp(-both)
     return cancer, death
-
-
-def _sites() -> list[str]:
-    return sorted({site for site, _ in _table("incidence.csv")} - {"population"})
 
 
 @functools.cache
