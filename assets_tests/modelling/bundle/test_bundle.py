@@ -18,6 +18,7 @@ import polars as pl
 import pytest
 from sklearn.neighbors import NearestCentroid
 
+from assets_tests.worlds.tables.survival import BY_CLASS, target_for
 from assets_tests.worlds.tables.training import made_up, make_spec
 from assets_tests.worlds.ward.bundle_facts import made_up_facts
 from clinical_assets.foundation.errors import ClinicalAssetsError
@@ -78,7 +79,7 @@ def _model(name: str, *, classes: int = 2, imbalance: str = "none") -> tuple[Mod
     pipeline = candidates.build(
         name, start(name, len(y)), n_classes=classes, imbalance=imbalance, seed=3, minority=int(np.bincount(y).min())
     )
-    candidates.fit(pipeline, X, y, imbalance=imbalance)
+    candidates.fit(pipeline, X, target_for(name, y), imbalance=imbalance)
     pairs = classes - 1
     maps = Recalibration(tuple(0.3 - 0.2 * k for k in range(pairs)), tuple(0.8 + 0.1 * k for k in range(pairs)))
     labels = tuple(f"grade {k}" for k in range(classes))
@@ -95,8 +96,13 @@ def ridge(tmp_path: Path) -> tuple[Bundle, np.ndarray]:
     return _write(tmp_path / "bundle", model, X), X
 
 
-@pytest.mark.parametrize("imbalance", ["none", "class_weight", "smote"])
-@pytest.mark.parametrize("name", candidates.SIMPLICITY)
+@pytest.mark.parametrize(
+    ("name", "imbalance"),
+    [
+        *((name, "none") for name in candidates.SIMPLICITY),
+        *((name, each) for name in BY_CLASS for each in ("class_weight", "smote")),
+    ],
+)
 def test_scores_equal_the_pipeline_and_contributions_add_up(tmp_path: Path, name: str, imbalance: str) -> None:
     model, X = _model(name, imbalance=imbalance)
     bundle = _write(tmp_path / "bundle", model, X)
@@ -115,7 +121,8 @@ def test_trees_see_in_training_what_their_graph_sees(tmp_path: Path, name: str) 
     X[:, 1] = np.float64(np.float32(50)) + rng.integers(0, 40, len(y)) * np.spacing(np.float32(50))
     y = (rng.random(len(y)) < 0.2 + 0.6 * (X[:, 0] % 16 > 8) * (rng.integers(0, 40, len(y)) > 8)).astype(np.int64)
     setting = start(name, len(y)) | ({"n_estimators": 150, "num_leaves": 31} if name == "lightgbm" else {})
-    pipeline = candidates.fit(candidates.build(name, setting, n_classes=2, seed=3), X, y, imbalance="none")
+    target = target_for(name, y)
+    pipeline = candidates.fit(candidates.build(name, setting, n_classes=2, seed=3), X, target, imbalance="none")
     model = Model(name, pipeline, Recalibration((0.0,), (1.0,)), ("no", "yes"))
     # Writing compares graph and pipeline; single precision leaves 1e-7 of a risk where no value changes its side.
     bundle = _write(tmp_path / "bundle", model, X)
@@ -163,7 +170,7 @@ def test_a_graph_that_disagrees_is_found_before_the_search_is_paid_for(monkeypat
     assert not searched
 
 
-@pytest.mark.parametrize("name", candidates.SIMPLICITY)
+@pytest.mark.parametrize("name", BY_CLASS)
 def test_more_than_two_classes_are_scored_and_explained_alike(tmp_path: Path, name: str) -> None:
     model, X = _model(name, classes=3)
     bundle = _write(tmp_path / "bundle", model, X)
@@ -257,8 +264,9 @@ def test_features_that_no_model_can_read_are_refused_by_name(ridge: tuple[Bundle
         bundle.score(change(pl.DataFrame(X, schema=list(NAMES))))
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", candidates.SIMPLICITY)
+@pytest.mark.parametrize(
+    ("name", "classes"), [*((name, 2) for name in candidates.SIMPLICITY), *((name, 3) for name in BY_CLASS)]
+)
 def test_a_row_scores_alike_alone_and_in_any_company(tmp_path: Path, name: str, classes: int) -> None:
     model, X = _model(name, classes=classes)
     bundle = _write(tmp_path / "bundle", model, X)
@@ -271,17 +279,25 @@ def test_a_row_scores_alike_alone_and_in_any_company(tmp_path: Path, name: str, 
     np.testing.assert_array_equal(np.concatenate(parts), whole)
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", ["logistic_ridge", "logistic_elastic_net", "naive_bayes"])
+@pytest.mark.parametrize(
+    ("name", "classes"),
+    [
+        *((name, k) for name in ("logistic_ridge", "logistic_elastic_net", "naive_bayes") for k in (2, 3)),
+        ("cox_ridge", 2),
+        ("fine_gray", 2),
+    ],
+)
 def test_linear_models_and_naive_bayes_keep_double_precision(tmp_path: Path, name: str, classes: int) -> None:
     model, X = _model(name, classes=classes)
     fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     np.testing.assert_allclose(_write(tmp_path / "bundle", model, X).score(X), fitted, rtol=0, atol=1e-14)
 
 
-@pytest.mark.parametrize("imbalance", ["none", "smote"])
-def test_xgboost_scores_as_in_the_training_to_the_last_bit(tmp_path: Path, imbalance: str) -> None:
-    model, X = _model("xgboost", imbalance=imbalance)
+@pytest.mark.parametrize(
+    ("name", "imbalance"), [("xgboost", "none"), ("xgboost", "smote"), ("xgboost_survival", "none")]
+)
+def test_xgboost_scores_as_in_the_training_to_the_last_bit(tmp_path: Path, name: str, imbalance: str) -> None:
+    model, X = _model(name, imbalance=imbalance)
     fitted = model.recalibration.apply(candidates.raw_risk(model.pipeline.predict_proba(X), floor=model.floor))
     np.testing.assert_array_equal(_write(tmp_path / "bundle", model, X).score(X), fitted)
 

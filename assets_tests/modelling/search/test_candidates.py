@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from assets_tests.worlds.tables.survival import BY_CLASS, target_for
 from assets_tests.worlds.tables.training import as_input, made_up
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
 from clinical_assets.modelling.search import candidates
@@ -27,12 +28,14 @@ def _rows(classes: int = 2, n: int = 160) -> tuple[np.ndarray, np.ndarray]:
     return X, y
 
 
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("name", candidates.SIMPLICITY)
+@pytest.mark.parametrize(
+    ("name", "classes"), [*((name, 2) for name in candidates.SIMPLICITY), *((name, 3) for name in BY_CLASS)]
+)
 def test_constant_and_empty_columns_and_missing_values_are_taken(name: str, classes: int) -> None:
     X, y = _rows(classes)
     built = [candidates.build(name, start(name, y.size), n_classes=classes, seed=3) for _ in range(2)]
-    p = [candidates.fit(pipeline, X, y, imbalance="none").predict_proba(X) for pipeline in built]
+    target = target_for(name, y)
+    p = [candidates.fit(pipeline, X, target, imbalance="none").predict_proba(X) for pipeline in built]
     assert p[0].shape == (y.size, classes)
     assert np.isfinite(p[0]).all()
     np.testing.assert_array_equal(p[0], p[1])

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from assets_tests.worlds.descriptions import case_weight
+from assets_tests.worlds.tables.survival import BY_CLASS
 from assets_tests.worlds.tables.training import Table, as_input, made_up, make_spec
 from clinical_assets.cohorts.decisions import Costs
 from clinical_assets.cohorts.spec import CohortSpec
@@ -76,7 +77,7 @@ def test_a_weight_of_three_is_the_row_three_times(name: str) -> None:
     assert np.abs(one - plain).max() > 5 * np.abs(one - two).max()
 
 
-@pytest.mark.parametrize("name", SIMPLICITY)
+@pytest.mark.parametrize("name", BY_CLASS)
 def test_every_candidate_gives_heavier_events_more_risk(name: str) -> None:
     data = _some(np.ones(300) + 4 * (as_input(made_up(300)).y == 1))
     setting = start(name, data.n)

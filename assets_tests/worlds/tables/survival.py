@@ -10,9 +10,13 @@ import polars as pl
 from assets_tests.worlds.descriptions import minimal
 from assets_tests.worlds.tables.training import Table
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.modelling.search.kinds import KINDS
+from clinical_assets.modelling.survival.targets import TARGET
 from clinical_assets.modelling.table.inputs import ModelInput, model_input
 
 HORIZON = 100
+#: Candidates that learn from classes; the others learn from times.
+BY_CLASS = tuple(name for name, kind in KINDS.items() if not kind.timed)
 FEATURES = ("x0", "x1", "x2", "x3")
 
 
@@ -78,3 +82,13 @@ def weights_for_censored(days: np.ndarray, code: np.ndarray) -> np.ndarray:
 def followed_up(n: int, *, seed: int, **how: Any) -> ModelInput:
     """The rows of `survival_table` as arrays."""
     return model_input(survival_table(n, seed=seed, **how), survival_spec(competing=how.get("competing", False)))
+
+
+def target_for(name: str, y: np.ndarray) -> Any:
+    """Classes (n,), or for a candidate that learns from times the same as times: an event, or none by the horizon."""
+    if not KINDS[name].timed:
+        return y
+    target = np.empty(y.size, dtype=TARGET)
+    target["time"] = np.where(y == 1, 0.01 * (1 + np.arange(y.size) % 97), 1.0)
+    target["event"] = y
+    return target

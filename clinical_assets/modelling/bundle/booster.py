@@ -18,6 +18,7 @@ from clinical_assets.modelling.bundle.bundle_description import LIGHTGBM, Booste
 from clinical_assets.modelling.search.candidates import clipped_risk
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.table.preparation import Preparation
+from clinical_assets.statistics.survival.proportional_hazards import risk_of_hazard
 
 
 def load_booster(stored: StoredExplanation, folder: Path) -> Any:
@@ -55,16 +56,21 @@ class NativeScore:
         What stands before and after it.
     floor : float
         Raw risks are kept this far from 0 and 1.
+    of_hazard : bool
+        True where the booster gives a log cumulative hazard, not a risk.
     """
 
     booster: Any
     preparation: Preparation
     recalibration: Recalibration
     floor: float
+    of_hazard: bool = False
 
     def __call__(self, X: FloatArray) -> FloatArray:
         """Served risks (n,) of features (n, p), NaN for missing."""
         if X.shape[0] == 0:
             return np.empty(0)
         raw = self.booster.inplace_predict(self.preparation.apply(X))
+        if self.of_hazard:
+            raw = risk_of_hazard(raw.astype(np.float64))
         return self.recalibration.apply(clipped_risk(raw, floor=self.floor))

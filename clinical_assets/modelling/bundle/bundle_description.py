@@ -17,6 +17,8 @@ from clinical_assets.foundation.stored_format import StoredDocument
 
 DESCRIPTION, MANIFEST = "bundle.json", "manifest.json"
 LIGHTGBM, XGBOOST, LINEAR, BAYES, PATHS = "lightgbm", "xgboost", "linear", "naive_bayes", "paths"
+#: Of models whose log cumulative hazard at the horizon is a sum.
+LINEAR_HAZARD, XGBOOST_HAZARD = "linear_hazard", "xgboost_hazard"
 
 _SELDOM = 0.01
 
@@ -192,6 +194,14 @@ class LinearExplanation(StoredDocument):
     intercept: float
 
 
+class LinearHazardExplanation(StoredDocument):
+    """Terms of a log cumulative hazard at the horizon that is linear in the model's own, standardised columns."""
+
+    method: Literal["linear_hazard"]
+    coefficients: tuple[float, ...]
+    intercept: float
+
+
 class BayesExplanation(StoredDocument):
     """Means and variances (2, q) of each class and the classes' shares."""
 
@@ -204,7 +214,7 @@ class BayesExplanation(StoredDocument):
 class BoosterExplanation(StoredDocument):
     """A booster that lies beside the graph in its library's own text format."""
 
-    method: Literal["lightgbm", "xgboost"]
+    method: Literal["lightgbm", "xgboost", "xgboost_hazard"]
     file: str
 
 
@@ -215,7 +225,8 @@ class PathsExplanation(StoredDocument):
 
 
 StoredExplanation = Annotated[
-    LinearExplanation | BayesExplanation | BoosterExplanation | PathsExplanation, Field(discriminator="method")
+    LinearExplanation | LinearHazardExplanation | BayesExplanation | BoosterExplanation | PathsExplanation,
+    Field(discriminator="method"),
 ]
 
 

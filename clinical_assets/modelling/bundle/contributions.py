@@ -4,12 +4,17 @@ Linear models and naive Bayes have a closed form; boosted trees give TreeSHAP va
 networks and models of more than two classes are explained by sampled Shapley paths. In every case base + sum of the
 contributions = the served log-odds.
 
+A model of times to events is a sum in log hazard, and the served log-odds rise with that sum. Its shares of the log
+hazard are all scaled by the same number, the rise of the log-odds per rise of the sum between base and row: the
+Aumann-Shapley values along the straight way between the two, so that features stand to each other as in log hazard.
+
 Sources: Lundberg et al. 2020, doi 10.1038/s42256-019-0138-9 (TreeSHAP); Castro et al. 2009,
-doi 10.1016/j.cor.2008.04.004 (sampled paths).
+doi 10.1016/j.cor.2008.04.004 (sampled paths); Sundararajan et al. 2017, arXiv:1703.01365 (Aumann-Shapley).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,11 +26,14 @@ from clinical_assets.modelling.bundle.bundle_description import (
     BAYES,
     LIGHTGBM,
     LINEAR,
+    LINEAR_HAZARD,
     PATHS,
     XGBOOST,
+    XGBOOST_HAZARD,
     BayesExplanation,
     BoosterExplanation,
     LinearExplanation,
+    LinearHazardExplanation,
     PathsExplanation,
     StoredExplanation,
 )
@@ -34,12 +42,15 @@ from clinical_assets.modelling.search.published import is_published
 from clinical_assets.modelling.search.recalibration import LOGIT_LIMIT, Recalibration
 from clinical_assets.modelling.table.preparation import Preparation, in_single_precision
 from clinical_assets.statistics.calibration.logistic import logit
+from clinical_assets.statistics.survival.proportional_hazards import risk_of_hazard
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 _PATHS = 8
 _ROWS_A_CHUNK = 2048
+# Sums of log hazards nearer to 0 than this are rounding beside what they are made of.
+_FLAT = 1e-4
 
 Score = Callable[[FloatArray], FloatArray]
 
@@ -81,6 +92,10 @@ def export(estimator: Any, *, name: str, n_classes: int, folder: Path) -> Stored
         return LinearExplanation(
             method="linear", coefficients=estimator.coef_[0].tolist(), intercept=float(estimator.intercept_[0])
         )
+    if method == LINEAR_HAZARD:
+        return LinearHazardExplanation(
+            method="linear_hazard", coefficients=estimator.coef_[0].tolist(), intercept=float(estimator.intercept_[0])
+        )
     if method == BAYES:
         return BayesExplanation(
             method="naive_bayes",
@@ -92,10 +107,10 @@ def export(estimator: Any, *, name: str, n_classes: int, folder: Path) -> Stored
         text = estimator.booster_.model_to_string()
         (folder / "booster.txt").write_text(text, encoding="utf-8")
         return BoosterExplanation(method="lightgbm", file="booster.txt")
-    if method == XGBOOST:
+    if method in (XGBOOST, XGBOOST_HAZARD):
         raw = estimator.get_booster().save_raw(raw_format="json")
         (folder / "booster.json").write_bytes(bytes(raw))
-        return BoosterExplanation(method="xgboost", file="booster.json")
+        return BoosterExplanation(method="xgboost" if method == XGBOOST else "xgboost_hazard", file="booster.json")
     return PathsExplanation(method="paths")
 
 
@@ -145,12 +160,14 @@ class Explainer:
         np.add.at(contributions.T, self._preparation.sources, shares.T)
         slope, intercept = self._recalibration.slope, self._recalibration.intercept
         log_odds = _log_odds(served)
+        if self.method in (LINEAR_HAZARD, XGBOOST_HAZARD):
+            return _of_hazard(base, contributions, log_odds, slope=slope, intercept=intercept, method=self.method)
         return _closed(intercept + slope * base, slope * contributions, log_odds, self.method)
 
     def _margin(self, columns: FloatArray) -> tuple[float, FloatArray]:
         """Base and shares (n, q) of the raw log-odds in the model's own columns."""
         stored = self._stored
-        if isinstance(stored, LinearExplanation):
+        if isinstance(stored, LinearExplanation | LinearHazardExplanation):
             weights = np.asarray(stored.coefficients)
             # Columns are standardised: zero is the training mean, so beta * z is beta * (x - mean) / sd.
             return stored.intercept, columns * weights
@@ -210,6 +227,21 @@ def _closed(base: float, shares: FloatArray, log_odds: FloatArray, method: str) 
     shares = shares * factor[:, None]
     rest = (wanted - shares.sum(axis=1)) / shares.shape[1]
     return Explanation(base, shares + rest[:, None], log_odds, method)
+
+
+def _of_hazard(
+    base: float, shares: FloatArray, log_odds: FloatArray, *, slope: float, intercept: float, method: str
+) -> Explanation:
+    """Shares (n, p) of the served log-odds from those of the log cumulative hazard, which is `base` without them."""
+    hazard = math.exp(base)
+    start = intercept + slope * float(_log_odds(risk_of_hazard(np.array([base])))[0])
+    found, wanted = shares.sum(axis=1), log_odds - start
+    # Where the shares cancel, the rise per rise is the slope of the curve at the base.
+    flat = np.abs(found) < _FLAT
+    rate = np.where(flat, slope * hazard / -math.expm1(-hazard), wanted / np.where(flat, 1.0, found))
+    shares = shares * rate[:, None]
+    rest = (wanted - shares.sum(axis=1)) / shares.shape[1]
+    return Explanation(start, shares + rest[:, None], log_odds, method)
 
 
 def _bayes(columns: FloatArray, stored: BayesExplanation) -> tuple[float, FloatArray]:

@@ -47,7 +47,7 @@ def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
     some = train.rows(np.isin(np.arange(train.n), chosen))
     for name in dict.fromkeys(modelling.candidates):
         kind = candidate_type(name, modelling, some.feature_columns)
-        imbalance, seed = "none" if kind.given else modelling.imbalance[0], modelling.search.seed
+        imbalance, seed = "none" if kind.given or kind.timed else modelling.imbalance[0], modelling.search.seed
         fitted = fit_setting(kind, start(kind, some.n), imbalance, some, seed=seed)
         pipeline = without_sampler(fitted)
         graph = build_graph(

@@ -17,6 +17,7 @@ from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.booster import NativeScore, load_booster
 from clinical_assets.modelling.bundle.bundle_description import (
     XGBOOST,
+    XGBOOST_HAZARD,
     BundleDescription,
     BundleFacts,
     StoredPreparation,
@@ -182,13 +183,15 @@ class BundleScorer:
 
     @cached_property
     def _native(self) -> NativeScore | None:
-        if self.description.explanation.method != XGBOOST:
+        method = self.description.explanation.method
+        if method not in (XGBOOST, XGBOOST_HAZARD):
             return None
         return NativeScore(
             self._booster,
             preparation=self._preparation,
             recalibration=self._recalibration,
             floor=self.description.raw_risk_floor,
+            of_hazard=method == XGBOOST_HAZARD,
         )
 
     @cached_property

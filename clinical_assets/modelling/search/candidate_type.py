@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Parameters = dict[str, int | float]
 #: How a score is broken down by feature; see ``modelling.bundle.contributions``.
-ExplanationMethod = Literal["linear", "naive_bayes", "lightgbm", "xgboost", "paths"]
+ExplanationMethod = Literal["linear", "linear_hazard", "naive_bayes", "lightgbm", "xgboost", "xgboost_hazard", "paths"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class CandidateType:
         A formula that stands: nothing is searched or weighed, and no column may be dropped before it.
     recalibrated : bool
         Whether its risks are mapped to the cohort's.
+    timed : bool
+        Learns from times to events, and from everybody at risk (``modelling.survival``): for outcomes that are times.
+        Nothing balances its classes.
+    competing : bool
+        Of those, one for outcomes with competing events.
     pooled : tuple of int
         Places of the features that name a group and are replaced by the group's mean; the description says which.
     words : tuple of WordBlock
@@ -86,6 +91,8 @@ class CandidateType:
     single: bool = False
     given: bool = False
     recalibrated: bool = True
+    timed: bool = False
+    competing: bool = False
     pooled: tuple[int, ...] = ()
     words: tuple[WordBlock, ...] = ()
     n_features: int = 0

@@ -7,15 +7,17 @@ are tried (``search``).
 from __future__ import annotations
 
 import hashlib
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from clinical_assets.foundation.errors import InsufficientData
-from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, Parameters
 from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.spaces import start
+from clinical_assets.modelling.survival.targets import followed_rows
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.splits import outer_folds
 
@@ -26,6 +28,10 @@ def seed_of(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
 
 
+#: Features and target to learn from, weights of those rows, features of the rows to score.
+_Prepared: TypeAlias = "tuple[FloatArray, Any, FloatArray | None, FloatArray]"
+
+
 class InnerFolds:
     """The inner folds of one search; what no setting changes (imputing, scaling, sampling) is done once a fold."""
 
@@ -34,25 +40,27 @@ class InnerFolds:
         self.folds = outer_folds(
             data.y, data.groups, n_splits=n_splits, seed=seed_of(seed, "inner", outer_fold), what="inner"
         )
-        self._prepared: dict[tuple[int, str], tuple[FloatArray, IntArray, FloatArray]] = {}
+        self._prepared: dict[tuple[int, str], _Prepared] = {}
 
     def out_of_fold(self, parameters: Parameters, imbalance: str) -> FloatArray:
         """Raw risks of every row, each from a model that has not seen it."""
         k = len(self.data.classes)
         raw = np.empty(self.data.n if k == 2 else (self.data.n, k))
         for number, (_, test) in enumerate(self.folds):
-            X, y, X_test = self._fold(number, imbalance)
+            X, y, weights, X_test = self._fold(number, imbalance)
             model = candidates.build(self.kind, parameters, n_classes=k, imbalance="none", seed=self.seed)[-1]
-            seen = None if self.data.weights is None else self.data.weights[self.folds[number][0]]
-            model.fit(X, y, sample_weight=candidates.fitting_weights(y, imbalance=imbalance, weights=seen))
+            if not self.kind.timed:
+                weights = candidates.fitting_weights(y, imbalance=imbalance, weights=weights)
+            model.fit(X, y, sample_weight=weights)
             raw[test] = candidates.raw_risk(model.predict_proba(X_test), floor=self.kind.floor)
         return raw
 
-    def _fold(self, number: int, imbalance: str) -> tuple[FloatArray, IntArray, FloatArray]:
+    def _fold(self, number: int, imbalance: str) -> _Prepared:
         place = (number, imbalance)
         if place not in self._prepared:
             train, test = self.folds[number]
             X, y, X_test = self.data.X[train], self.data.y[train], self.data.X[test]
+            weights = None if self.data.weights is None else self.data.weights[train]
             refuse_flat(X)
             steps = candidates.build(
                 self.kind,
@@ -62,6 +70,8 @@ class InnerFolds:
                 seed=self.seed,
                 minority=int(np.bincount(y).min()),
             )[:-1]
+            if self.kind.timed:
+                X, y, weights = followed_rows(self.data.rows(np.isin(np.arange(self.data.n), train)))
             if imbalance in candidates.SAMPLERS:
                 rounded = steps.named_steps.get(candidates.SINGLE_STEP)
                 sampling = steps if rounded is None else steps[:-1]  # a sampler can only be the last step
@@ -71,7 +81,7 @@ class InnerFolds:
                     X, X_test = rounded.transform(X), rounded.transform(X_test)
             elif steps.steps:
                 X, X_test = steps.fit_transform(X, y), steps.transform(X_test)
-            self._prepared[place] = X, y, X_test
+            self._prepared[place] = X, y, weights, X_test
         return self._prepared[place]
 
 

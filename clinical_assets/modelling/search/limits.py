@@ -39,3 +39,12 @@ def boosting(trial: optuna.Trial, n_rows: int) -> Parameters:
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.4, 1),
         "subsample": trial.suggest_float("subsample", 0.6, 1),
     }
+
+
+#: Where a search of hazard regressions begins.
+HAZARD_START: Parameters = {"alpha": 10.0}
+
+
+def hazard_penalty(trial: optuna.Trial, _: int) -> Parameters:
+    """The ridge penalty of a hazard regression on standardised columns."""
+    return {"alpha": trial.suggest_float("alpha", 0.03, 1000, log=True)}

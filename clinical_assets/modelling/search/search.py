@@ -23,9 +23,11 @@ from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates, recalibration
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, Parameters
 from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of
+from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.spaces import budget, space, start
+from clinical_assets.modelling.survival.targets import followed_rows
 from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.row_losses import mean_auroc, mean_loss, proper_losses
 from clinical_assets.modelling.table.splits import Fold, outer_folds
@@ -141,7 +143,7 @@ def tune(
     # Early draws are random; a third of the budget leaves the rest to the model of what worked.
     sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, trials // 3))
     study = optuna.create_study(sampler=sampler)
-    strategies = ["none"] if kind.given else list(modelling.imbalance)
+    strategies = ["none"] if kind.given or kind.timed else list(modelling.imbalance)
     if fixed is None:
         study.enqueue_trial(start(kind, data.n) | ({"imbalance": strategies[0]} if len(strategies) > 1 else {}))
     tried: list[Trial] = []
@@ -218,8 +220,8 @@ def nested(
 def fit_setting(
     candidate: AnyCandidate, parameters: Parameters, imbalance: str, data: ModelInput, *, seed: int
 ) -> Pipeline:
-    """A candidate with one setting, fitted on rows with their case weights."""
-    counts = np.bincount(data.y)
+    """A candidate with one setting, fitted on rows with their case weights, or on all at risk with their times."""
+    counts, kind = np.bincount(data.y), kind_of(candidate)
     pipeline = candidates.build(
         candidate,
         parameters,
@@ -229,6 +231,9 @@ def fit_setting(
         minority=int(counts[counts > 0].min()),
     )
     refuse_flat(data.X)
+    if kind.timed:
+        X, times, weights = followed_rows(data)
+        return pipeline.fit(X, times, **({} if weights is None else {"model__sample_weight": weights}))
     return candidates.fit(pipeline, data.X, data.y, imbalance=imbalance, weights=data.weights)
 
 

@@ -63,14 +63,30 @@ def censoring_weights(outcomes: CensoredOutcomes, *, weights: ArrayLike | None =
     1.0
     """
     base = as_weights(weights, n=outcomes.n)
+    levels, free = free_of_censoring(outcomes, base)
+    before = free[np.searchsorted(levels, np.minimum(outcomes.time, outcomes.horizon))]
+    counts = outcomes.known & (before > NOBODY)
+    return np.where(counts, base / np.where(counts, before, 1.0), 0.0)
+
+
+def free_of_censoring(outcomes: CensoredOutcomes, weights: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Times (k,) at which follow-up ends, rising, and the chance (k + 1,) not to be censored just before each.
+
+    The last element is the chance after all of them. `weights` (n,) are case weights.
+
+    Examples
+    --------
+    >>> from clinical_assets.statistics.survival.censored_outcomes import censored_outcomes
+    >>> people = censored_outcomes([2, 3, 4, 7], [1, 0, 1, 0], horizon=5)
+    >>> levels, free = free_of_censoring(people, np.ones(4))
+    >>> levels.tolist(), free.round(2).tolist()
+    ([2.0, 3.0, 4.0, 7.0], [1.0, 1.0, 0.67, 0.67, 0.0])
+    """
     levels, level = np.unique(outcomes.time, return_inverse=True)
     level = level.reshape(-1)
-    units = np.bincount(level, weights=base)
-    censored = np.bincount(level, weights=base * (outcomes.event == CENSORED))
+    units = np.bincount(level, weights=weights)
+    censored = np.bincount(level, weights=weights * (outcomes.event == CENSORED))
     # Still there when the censored of a time leave: its events came first.
     exposed = np.cumsum(units[::-1])[::-1] - (units - censored)
     stay = np.where(censored > 0, 1 - censored / np.where(censored > 0, exposed, 1.0), 1.0)
-    free = np.concatenate([[1.0], np.cumprod(stay)])
-    before = free[np.minimum(level, np.searchsorted(levels, outcomes.horizon))]
-    counts = outcomes.known & (before > NOBODY)
-    return np.where(counts, base / np.where(counts, before, 1.0), 0.0)
+    return levels, np.concatenate([[1.0], np.cumprod(stay)])

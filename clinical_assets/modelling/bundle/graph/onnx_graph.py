@@ -67,10 +67,13 @@ def build_graph(
 
     part = _Part()
     columns = _before(part, preparation)
-    if type(estimator).__name__ == "PublishedFormula":
+    name = type(estimator).__name__
+    if name == "PublishedFormula":
         formula_nodes(part, columns, estimator.formula, PROBABILITIES)
+    elif name == "BoostedHazards":
+        _boosted_hazards(part, columns, estimator)
     else:
-        inside = _in_double if type(estimator).__name__ in _DOUBLE else _converted
+        inside = _in_double if name in _DOUBLE else _converted
         inside(part, columns, estimator)
     _after(part, PROBABILITIES, recalibration, floor=floor, n_classes=n_classes)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
@@ -125,7 +128,9 @@ def _in_double(part: _Part, columns: str, estimator: Any) -> None:
     for k, (each, constant) in enumerate(terms(part, across, estimator)):
         total = part.node("ReduceSum", [each, axis], f"model_total_{k}", keepdims=1)
         scores.append(part.node("Add", [total, part.constant(f"model_constant_{k}", constant)], f"model_score_{k}"))
-    if len(scores) == 1:
+    if type(estimator).__name__ == "RidgeHazards":
+        part.node("Transpose", [_risk_of_hazard(part, scores[0], axis=0)], PROBABILITIES)
+    elif len(scores) == 1:
         event = part.node("Sigmoid", scores, "model_event")
         rest = part.node("Sub", [part.constant("model_one", 1.0), event], "model_rest")
         joined = part.node("Concat", [rest, event], "model_joined", axis=0)
@@ -133,6 +138,39 @@ def _in_double(part: _Part, columns: str, estimator: Any) -> None:
     else:
         joined = part.node("Concat", scores, "model_joined", axis=0)
         part.node("Softmax", [part.node("Transpose", [joined], "model_scores")], PROBABILITIES, axis=1)
+
+
+def _risk_of_hazard(part: _Part, hazard: str, *, axis: int) -> str:
+    """Probabilities of both classes along an axis, from log cumulative hazards: 1 - exp(-exp(it)) is the event's."""
+    free = part.node("Exp", [part.node("Neg", [part.node("Exp", [hazard], "hazard")], "minus_hazard")], "free")
+    event = part.node("Sub", [part.constant("model_one", 1.0), free], "model_event")
+    return part.node("Concat", [free, event], "model_joined", axis=axis)
+
+
+def _boosted_hazards(part: _Part, columns: str, estimator: Any) -> None:
+    """A booster of log cumulative hazards, from columns (n, q) to ``model_probabilities`` (n, 2)."""
+    from onnx import TensorProto, compose
+    from onnxmltools.convert.xgboost.operator_converters.XGBoost import convert_xgboost
+    from skl2onnx import convert_sklearn, update_registered_converter
+    from skl2onnx.common.data_types import FloatTensorType
+    from skl2onnx.common.shape_calculator import calculate_linear_regressor_output_shapes
+
+    regressor = estimator.as_regressor()
+    update_registered_converter(
+        type(regressor), "XGBoostXGBRegressor", calculate_linear_regressor_output_shapes, convert_xgboost
+    )
+    model = convert_sklearn(
+        regressor,
+        name="model",
+        initial_types=[("columns", FloatTensorType([None, estimator.n_features_in_]))],
+        target_opset={"": OPSET, "ai.onnx.ml": ML_OPSET},
+    )
+    part.node("Cast", [columns], "model_columns", to=TensorProto.FLOAT)
+    graph = compose.add_prefix(model, prefix="model_").graph
+    part.nodes += graph.node
+    part.constants += graph.initializer
+    hazard = part.node("Cast", [graph.output[0].name], "model_log_hazard", to=TensorProto.DOUBLE)
+    part.node("Identity", [_risk_of_hazard(part, hazard, axis=1)], PROBABILITIES)
 
 
 def _linear_terms(part: _Part, across: str, estimator: Any) -> Iterator[tuple[str, float]]:
@@ -154,6 +192,7 @@ def _bayes_terms(part: _Part, across: str, estimator: Any) -> Iterator[tuple[str
 
 _DOUBLE: dict[str, Callable[[_Part, str, Any], Iterator[tuple[str, float]]]] = {
     "LogisticRegression": _linear_terms,
+    "RidgeHazards": _linear_terms,
     "GaussianNB": _bayes_terms,
 }
 

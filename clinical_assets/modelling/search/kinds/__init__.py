@@ -17,6 +17,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
 from clinical_assets.foundation.yaml_lines import read_yaml
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType
+from clinical_assets.modelling.survival.targets import unsuited
 
 
 def _found() -> dict[str, CandidateType]:
@@ -45,7 +46,7 @@ def kind_of(candidate: AnyCandidate) -> CandidateType:
 
 
 def refuse_unknown(spec: CohortSpec, path: Path) -> None:
-    """Refuse a description that names a candidate which is not registered.
+    """Refuse a description that names a candidate which is not registered, or whose outcome it cannot learn from.
 
     Parameters
     ----------
@@ -64,6 +65,13 @@ def refuse_unknown(spec: CohortSpec, path: Path) -> None:
             line = read_yaml(path).line(("modelling", "candidates", number))
             where = f"{path}:{line}: modelling.candidates.{number}"
             raise SpecError(f"{where}: there is no candidate {name!r}.", cure=_cure(name, *spec.modelling.published))
+        kind = KINDS.get(name)
+        if kind is None or not kind.timed:
+            continue
+        found = unsuited(name, competing=kind.competing, outcome=spec.time_to_event, pooled=spec.modelling.pooled)
+        if found is not None:
+            line = read_yaml(path).line(("modelling", "candidates", number))
+            raise SpecError(f"{path}:{line}: modelling.candidates.{number}: {found[0]}", cure=found[1])
 
 
 def _cure(name: str, *formulas: str) -> str:

@@ -1,0 +1,26 @@
+"""Fine and Gray's hazard of the subdistribution with a ridge penalty: the risk by the horizon where events compete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
+from clinical_assets.modelling.search.limits import HAZARD_START, hazard_penalty
+from clinical_assets.modelling.survival.estimators import ridge_hazards
+
+
+def _model(parameters: Parameters, _: int, __: int) -> Any:
+    return ridge_hazards()(**parameters)
+
+
+CANDIDATE = CandidateType(
+    name="fine_gray",
+    simplicity=14,
+    cost=14,
+    model=_model,
+    space=hazard_penalty,
+    start=lambda _: dict(HAZARD_START),
+    explanation="linear_hazard",
+    timed=True,
+    competing=True,
+)

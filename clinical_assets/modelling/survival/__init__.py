@@ -1,0 +1,1 @@
+"""Models of times to events: what they learn from, and the estimators that give a risk by the horizon."""
