@@ -282,4 +282,6 @@ def _numbers(frame: pl.DataFrame, names: tuple[str, ...]) -> FloatArray:
     wrong = [name for name in names if not (frame[name].dtype.is_numeric() or frame[name].dtype == pl.Boolean)]
     if wrong:
         raise BundleError(f"feature {wrong[0]} is no number.", cure="Make the features with the bundle's features.sql.")
-    return frame.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy(order="c")
+    # Column by column, as the frame holds them: rows in one piece take four times as long to make, and the predictor of
+    # XGBoost, which gathers the values of a row itself, gains next to nothing by them.
+    return frame.select(pl.col(names).cast(pl.Float64).fill_null(float("nan"))).to_numpy(order="fortran")

@@ -63,7 +63,15 @@ def is_text(found: pl.DataType) -> bool:
     return found in (pl.String, pl.Categorical, pl.Enum)
 
 
-def quick(name: str, found: pl.DataType, column: Column, *, decimal: str = ".", timezone: str | None = None) -> pl.Expr:
+def quick(
+    name: str,
+    found: pl.DataType,
+    column: Column,
+    *,
+    decimal: str = ".",
+    timezone: str | None = None,
+    ascii_only: bool = False,
+) -> pl.Expr:
     """The reading that fits nearly every value of a sound column, as one expression.
 
     Parameters
@@ -78,6 +86,8 @@ def quick(name: str, found: pl.DataType, column: Column, *, decimal: str = ".", 
         Decimal mark of numbers written as text.
     timezone : str, optional
         Zone that times with an offset are turned into; UTC without one.
+    ascii_only : bool
+        True where no text of the column holds another character: nothing needs to be normalised then.
 
     Returns
     -------
@@ -86,7 +96,7 @@ def quick(name: str, found: pl.DataType, column: Column, *, decimal: str = ".", 
     values = pl.col(name)
     if is_text(found):
         text = values if found == pl.String else values.cast(pl.String)
-        return _bounded(_text(text, column, decimal, timezone), column)
+        return _bounded(_text(text, column, decimal, timezone, ascii_only=ascii_only), column)
     if found.is_numeric() and column.format is not None:  # such as 19650917, which a workbook keeps as a number
         digits = _numeric(values, found, column.model_copy(update={"type": "string"}))
         return _bounded(_text(digits, column, decimal, timezone), column)
@@ -176,7 +186,7 @@ def _nothing(column: Column) -> pl.Expr:
     return pl.lit(None, dtype=described_type(column))
 
 
-def _text(text: pl.Expr, column: Column, decimal: str, timezone: str | None) -> pl.Expr:
+def _text(text: pl.Expr, column: Column, decimal: str, timezone: str | None, *, ascii_only: bool = False) -> pl.Expr:
     match column.type:
         case "number":
             return _number(text, decimal)
@@ -191,7 +201,8 @@ def _text(text: pl.Expr, column: Column, decimal: str, timezone: str | None) -> 
                 return _formatted_time(text, column, timezone)
             return text.str.replace(" ", "T", literal=True).str.to_datetime(_ISO_DATETIME, strict=False, time_unit="us")
         case _:
-            read = text.str.strip_chars(BLANKS).str.normalize("NFC")
+            read = text.str.strip_chars(BLANKS)
+            read = read if ascii_only else read.str.normalize("NFC")
             if "identifier" not in column.role:
                 return read
             read = read.str.replace(TEXT_AS_FORMULA, "${1}")

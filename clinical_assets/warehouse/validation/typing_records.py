@@ -103,7 +103,14 @@ def type_records(frame: pl.DataFrame, table: Table, *, table_name: str, timezone
     read = frame.select(
         pl.col(ROW_NUMBER).cast(pl.Int64),
         *[
-            quick(sources[name], types[sources[name]], column, decimal=decimal, timezone=timezone).alias(name)
+            quick(
+                sources[name],
+                types[sources[name]],
+                column,
+                decimal=decimal,
+                timezone=timezone,
+                ascii_only=column.type == "string" and _ascii_only(frame[sources[name]]),
+            ).alias(name)
             for name, column in table.columns.items()
         ],
     )
@@ -129,6 +136,10 @@ def type_records(frame: pl.DataFrame, table: Table, *, table_name: str, timezone
         missing_made=missing_made,
         clocks=clocks,
     )
+
+
+def _ascii_only(found: pl.Series) -> bool:
+    return found.dtype == pl.String and found.str.len_bytes().sum() == found.str.len_chars().sum()
 
 
 def _clocks(found: pl.Series, values: pl.Series, column: Column) -> Clocks:
