@@ -298,9 +298,10 @@ def _cpu_seconds(root: Path) -> dict[str, float]:
             words = (folder / "cmdline").read_text().replace("\0", " ")
             parts = ("warm.worker", "webserver", "_daemon", "code-server", "api grpc")
             what = next((part for part in parts if part in words), "other")
-            fields = (folder / "stat").read_text().rpartition(")")[2].split()
-            seconds = sum(int(each) for each in fields[11:15]) / os.sysconf("SC_CLK_TCK")
-            spent[what] = round(spent.get(what, 0.0) + seconds, 1)
+            fields = [int(each) for each in (folder / "stat").read_text().rpartition(")")[2].split()[11:15]]
+            # Of the daemon's children only workers have ended.
+            for part, ticks in ((what, sum(fields[:2])), (f"ended, of {what}", sum(fields[2:]))):
+                spent[part] = round(spent.get(part, 0.0) + ticks / os.sysconf("SC_CLK_TCK"), 1)
     return spent
 
 

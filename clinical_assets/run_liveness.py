@@ -57,9 +57,10 @@ def hold_run(instance: dg.DagsterInstance, run_id: str) -> None:
         return
     release_run()
     held = contextlib.ExitStack()
-    held.enter_context(
-        locks.hold(lock_of(instance, run_id), wanted=f"run {run_id}", patience_s=60.0, error=ClinicalAssetsError)
-    )
+    path = lock_of(instance, run_id)
+    held.enter_context(locks.hold(path, wanted=f"run {run_id}", patience_s=60.0, error=ClinicalAssetsError))
+    # Nobody else wants it, so it can go while it is held; a run that has ended leaves nothing to look through.
+    held.callback(path.unlink, missing_ok=True)
     _mine.run_id, _mine.held = run_id, held
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +19,11 @@ from clinical_assets.cohorts.paired.paired import PairedCohortSpec, paired_catal
 from clinical_assets.defs import partitions
 from clinical_assets.defs.resources import Platform
 from clinical_assets.defs.shared.cohort_asset import Partitioned
+from clinical_assets.defs.shared.made_from import MadeFrom
 from clinical_assets.foundation.errors import SpecError
 from clinical_assets.foundation.settings import KEY, KEY_FILE, Settings
+from clinical_assets.sources.files import file_state
+from clinical_assets.workspace import Workspace
 
 if TYPE_CHECKING:
     from clinical_assets.pathways.expression.gene_sets import MeasuredGeneSets
@@ -32,6 +36,8 @@ GROUP = "micro_cohorts"
 OWNER = "team:clinical-data-science"
 #: Stands for the digest of gene sets where there are none.
 NO_SETS = "none"
+# Whose numbers stand in scores, studies and ablations.
+_LIBRARIES = ("numba", "numpy", "scikit-learn", "scipy")
 
 
 @dataclass(frozen=True)
@@ -186,9 +192,36 @@ def micro_cohort(platform: Platform, name: str) -> MicroCohort:
     return MicroCohort(name=name, settings=cohort.settings, path=path)
 
 
+def paired_parts(cohort: MicroCohort) -> dict[str, object]:
+    """What every stage is made from besides other stages: description, files that it names, erasures, libraries.
+
+    The same for all stages: what is too much is made once too often, what is too little would stay old.
+    """
+    from clinical_assets.pathways.experiments.input_archive import input_paths
+
+    folder = cohort.path.parent
+    ledger = Workspace(cohort.settings).cohort(cohort.name).ledger
+    return {
+        "description": cohort.spec.model_dump(mode="json"),
+        "files": [[name, *_state(folder / name)] for name in input_paths(cohort.spec, folder)],
+        "erasures": [entry.seq for entry in ledger.newest(1, cohort=cohort.name, action="erasure")],
+        "libraries": {name: version(name) for name in _LIBRARIES},
+    }
+
+
+def _state(path: Path) -> tuple[int, ...]:
+    """State of a file; nothing where it is missing, which the stage that reads it says in its own words."""
+    return file_state(path) if path.is_file() else ()
+
+
 #: Micro-cohorts as partitions of their own.
 MICRO_COHORT: Partitioned[MicroCohort] = Partitioned(partitions.micro_cohorts, micro_cohort)
-micro_cohort_asset = partial(MICRO_COHORT.asset, group=GROUP, owner=OWNER)
+micro_cohort_asset = partial(
+    MICRO_COHORT.asset,
+    group=GROUP,
+    owner=OWNER,
+    made_from=MadeFrom(paired_parts, lambda cohort: cohort.folder.is_dir()),
+)
 micro_cohort_check = MICRO_COHORT.check
 
 

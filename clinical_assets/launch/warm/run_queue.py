@@ -8,11 +8,13 @@ from typing import Any
 
 import dagster as dg
 
-from clinical_assets.dagster_private import DEQUEUES
+from clinical_assets.dagster_private import DEQUEUES, look_at_backfills_every
 from clinical_assets.launch.warm.launcher import WarmRunLauncher
 
 #: Seconds until the queue is looked at without a reason: a person or a sensor may have put a run there.
 LOOKS_EVERY_S = 0.5
+#: Seconds between two looks at backfills, instead of Dagster's 30.
+LOOKS_AT_BACKFILLS_EVERY_S = 5
 
 
 class PromptRunQueue(dg.QueuedRunCoordinator):
@@ -22,8 +24,11 @@ class PromptRunQueue(dg.QueuedRunCoordinator):
     most. This one ends when a run has ended in a warm process. Limits, priorities and settings are Dagster's own.
     """
 
-    # Set before the parent's constructor, which asks nothing of it.
     _looked = False
+
+    def __init__(self, *settings: Any, **named_settings: Any) -> None:
+        super().__init__(*settings, **named_settings)
+        look_at_backfills_every(LOOKS_AT_BACKFILLS_EVERY_S)
 
     @property
     def dequeue_interval_seconds(self) -> int:
