@@ -137,7 +137,7 @@ def test_only_a_run_whose_lock_is_free_has_died(instance: dg.DagsterInstance) ->
     held, free, never = (_run(instance, **{STARTED_BY_TAG: "command line"}) for _ in range(3))
     hold_run(instance, free.run_id)
     hold_run(instance, held.run_id)  # the same thread begins another run: the first has ended
-    assert lock_of(instance, free.run_id).exists()
+    assert not lock_of(instance, free.run_id).exists()
     assert [has_died(instance, run) for run in (held, free, never)] == [False, True, True]
     assert {run.run_id for run in end_died(instance)} == {free.run_id, never.run_id}
     assert end_died(instance) == []
