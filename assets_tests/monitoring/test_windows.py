@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from assets_tests.worlds.ward.served import Served, new_patients
 from clinical_assets.monitoring.performance.label_free import label_free_report
-from clinical_assets.monitoring.windows import drift_relation, newest_batches
+from clinical_assets.monitoring.windows import drift_relation, followed_records, matured_records, newest_batches
 
 
 def test_as_many_of_the_newest_batches_as_are_needed(served: Served) -> None:
@@ -120,3 +121,25 @@ def test_scores_of_long_ago_are_left_out(served: Served) -> None:
     found = served.matured()
     assert found is not None
     assert found.height == 0
+
+
+def test_the_censored_are_followed_records_and_others_stand_for_them(served: Served) -> None:
+    variables = {"time_column": "followed_days", "event_column": "died", "horizon_days": 30}
+    timed = served.spec.model_copy(update={"outcome": "fixed_horizon", "vars": variables})
+    with served.warehouse.writer() as connection:
+        connection.execute(
+            "UPDATE monitoring.outcomes SET follow_up_days = 1 + hash(unit) % 30, event_code = outcome; "
+            "UPDATE monitoring.outcomes SET outcome = NULL WHERE event_code = 0 AND hash(unit) % 3 = 0; "
+            "UPDATE monitoring.outcomes SET follow_up_days = 31 WHERE event_code = 0 AND outcome = 0"
+        )
+    with served.warehouse.reader() as connection:
+        asked = {"bundle_digest": served.bundle.digest}
+        everybody = followed_records(connection, timed, **asked)
+        known = matured_records(connection, timed, **asked)
+    assert everybody is not None
+    assert known is not None
+    assert everybody.height == 400
+    censored = everybody["outcome"].null_count()
+    assert 0 < censored == 400 - known.height
+    assert known["case_weight"].min() == 1.0
+    assert known["case_weight"].sum() == pytest.approx(400)
