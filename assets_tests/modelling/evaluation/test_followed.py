@@ -27,7 +27,7 @@ def score(X: FloatArray) -> FloatArray:
 @pytest.mark.parametrize("competing", [False, True])
 def test_weights_of_the_table_are_those_of_the_statistics(competing: bool) -> None:
     data = followed_up(800, seed=1, competing=competing)
-    everybody = everybody_at_risk(data, score(data.X), score)
+    everybody = everybody_at_risk(data, score(data.X), score(data.censored_X))
     assert everybody is not None
     assert data.weights is not None
     weights = censoring_weights(everybody.outcomes)
@@ -65,7 +65,7 @@ def test_with_nobody_censored_it_says_what_the_shares_say() -> None:
 
 def test_case_weights_count_beside_the_weights_for_the_censored() -> None:
     data = followed_up(500, seed=3)
-    everybody = everybody_at_risk(data, score(data.X), score)
+    everybody = everybody_at_risk(data, score(data.X), score(data.censored_X))
     assert everybody is not None
     own = np.random.default_rng(0).integers(1, 4, everybody.risk.size)
     places = np.repeat(np.arange(own.size), own)
@@ -100,3 +100,10 @@ def test_a_training_judges_its_holdout_with_the_censored_of_the_holdout() -> Non
     assert found.ci_low < 1 < found.ci_high
     assert result.calibration is not None
     assert result.calibration.bin_n.sum() <= found.n
+    # Out of fold likewise: together all at risk, and in the groups those of the group.
+    inside = result.candidates[0].metrics["observed_expected_ratio"]
+    assert inside.n + found.n == 700
+    assert inside.ci_low < 1 < inside.ci_high
+    groups = [row for row in result.subgroups if row.sample == "out_of_fold"]
+    assert sum(row.n for row in groups) == result.train.n
+    assert sum(row.metrics["observed_expected_ratio"].n for row in groups) == inside.n

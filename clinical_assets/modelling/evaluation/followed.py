@@ -56,22 +56,20 @@ class FollowedRisks:
         )
 
 
-def everybody_at_risk(
-    part: ModelInput, risk: FloatArray, score: Callable[[FloatArray], FloatArray]
-) -> FollowedRisks | None:
-    """The rows of a part with the censored that they carry; None where the outcome is no time to an event.
+def everybody_at_risk(part: ModelInput, risk: FloatArray, censored_risk: FloatArray | None) -> FollowedRisks | None:
+    """The rows of a part and the censored that they carry; None where the outcome is no time to an event.
 
     Parameters
     ----------
     part : ModelInput
-        Rows that the model has not seen, n of them.
+        Rows that the model has not seen, n of them, which carry m of the censored.
     risk : array of shape (n,)
         Served risks of the event.
-    score : function of features (m, p) to such risks (m,)
-        For the censored, who have features and a risk as anybody.
+    censored_risk : array of shape (m,)
+        Those of the censored, who have features and a risk as anybody.
     """
     found = part.follow_up
-    if found is None:
+    if found is None or censored_risk is None:
         return None
     event = np.concatenate([found.event, np.full(found.censored_days.size, CENSORED)])
     outcomes = censored_outcomes(np.concatenate([found.days, found.censored_days]), event, horizon=found.horizon)
@@ -81,7 +79,7 @@ def everybody_at_risk(
         weights = np.concatenate([found.case_weights, found.censored_case_weights])
     return FollowedRisks(
         outcomes,
-        np.concatenate([risk, score(found.censored_X)]) if found.censored_X.size else risk,
+        np.concatenate([risk, censored_risk]),
         groups if np.unique(groups).size < groups.size else None,
         weights,
     )

@@ -14,6 +14,7 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Decisions
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import evaluate
+from clinical_assets.modelling.evaluation.followed import FollowedRisks, with_the_censored
 from clinical_assets.modelling.table.row_losses import action_risk
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
@@ -78,17 +79,22 @@ def subgroup_rows(
     weights: FloatArray | None = None,
     seed: int = 0,
     n_resamples: int = 500,
+    followed: FollowedRisks | None = None,
+    censored: pl.DataFrame | None = None,
 ) -> tuple[SubgroupRow, ...]:
     """Estimates for every group of every column of `attributes` (n rows), largest attribute order kept, groups by name.
 
-    Parameters are those of ``evaluation.evaluate``. A group below ``limits.subgroup_minimum`` rows, or without both
+    Parameters are those of ``evaluation.evaluate``; `followed` holds the rows and then the censored that they carry,
+    whose attributes are the rows of `censored`. A group below ``limits.subgroup_minimum`` rows, or without both
     outcomes, is insufficient.
     """
     rows: list[SubgroupRow] = []
     for attribute in attributes.columns:
         labels = attributes[attribute].cast(str).fill_null(UNKNOWN).to_numpy()
+        beyond = labels[:0] if censored is None else censored[attribute].cast(str).fill_null(UNKNOWN).to_numpy()
         for label in np.unique(labels):
             mine = labels == label
+            at_risk = np.concatenate([mine, beyond == label])
             rows.append(
                 subgroup_row(
                     y[mine],
@@ -102,6 +108,7 @@ def subgroup_rows(
                     weights=None if weights is None else weights[mine],
                     seed=seed,
                     n_resamples=n_resamples,
+                    followed=None if followed is None else followed.people(at_risk),
                 )
             )
     return tuple(rows)
@@ -120,6 +127,7 @@ def subgroup_row(
     weights: FloatArray | None,
     seed: int,
     n_resamples: int = 500,
+    followed: FollowedRisks | None = None,
 ) -> SubgroupRow:
     """Estimates for the rows of one group."""
     event = (y >= action_from).astype(np.int64)
@@ -141,5 +149,7 @@ def subgroup_row(
         n_resamples=n_resamples,
         leave_out=frozenset({"auprc", "ici", "curves"}),
     )
+    if followed is not None:
+        found = with_the_censored(found, followed)
     metrics = {name: found.metrics[name] for name in SHOWN if name in found.metrics}
     return SubgroupRow(sample, attribute, group, n, events, "ok", "", metrics)

@@ -22,7 +22,7 @@ from clinical_assets.cohorts.tables import KEPT_TOGETHER
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation, evaluate
-from clinical_assets.modelling.evaluation.followed import everybody_at_risk, with_the_censored
+from clinical_assets.modelling.evaluation.followed import FollowedRisks, everybody_at_risk, with_the_censored
 from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_rows
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
@@ -124,7 +124,7 @@ def train_cohort(
             leaks = (*leaks, *_model_leaks(estimates, train, spec, found=leaks, subjects=raw_frame))
             refuse_leaks(leaks, cohort=spec.name)
         with watch.stage("comparison"):
-            compared = {name: _judge(estimate.risk, train, spec) for name, estimate in estimates.items()}
+            compared = {name: _judge(estimate, train, spec) for name, estimate in estimates.items()}
             selection = select(
                 {name: estimate.risk for name, estimate in estimates.items()},
                 train.y,
@@ -158,17 +158,14 @@ def train_cohort(
                 weights=holdout.weights,
                 seed=seed,
             )
-            followed = everybody_at_risk(
-                holdout,
-                action_risk(served, action_from=action_from),
-                lambda X: action_risk(model.predict_proba(X), action_from=action_from),
-            )
+            lost = model.predict_proba(holdout.censored_X) if holdout.censored_X.size else np.empty(0)
+            followed = everybody_at_risk(holdout, action_risk(served, action_from=action_from), lost)
             if followed is not None:
                 report = with_the_censored(report, followed)
         with watch.stage("subgroups"):
-            subgroups = _subgroups(table, spec, train, holdout, chosen, served)
+            subgroups = _subgroups(table, spec, train, holdout, chosen, served, followed)
             if spec.modelling.split_by is not None:
-                labels = _attributes(table, spec, train)[spec.modelling.split_by]
+                labels = _attributes(table, spec, train.frame)[spec.modelling.split_by]
                 subgroups += left_out_rows(train, labels, model, spec)
     inside = compared[selection.selected].metrics.get("auroc")
     counted = _counts(train, action_from)
@@ -294,10 +291,10 @@ def _quiet() -> Iterator[None]:
         yield
 
 
-def _judge(risk: FloatArray, train: ModelInput, spec: CohortSpec) -> Evaluation:
-    return evaluate(
+def _judge(estimate: NestedEstimate, train: ModelInput, spec: CohortSpec) -> Evaluation:
+    judged = evaluate(
         train.y,
-        risk,
+        estimate.risk,
         decisions=spec.decisions,
         action_from=spec.target.action_from,
         groups=train.clusters,
@@ -305,6 +302,8 @@ def _judge(risk: FloatArray, train: ModelInput, spec: CohortSpec) -> Evaluation:
         seed=spec.modelling.search.seed,
         leave_out=frozenset({"ici", "curves"}),
     )
+    followed = everybody_at_risk(train, estimate.risk, estimate.censored_risk)
+    return judged if followed is None else with_the_censored(judged, followed)
 
 
 def _candidate(estimate: NestedEstimate, judged: Evaluation) -> CandidateResult:
@@ -320,9 +319,9 @@ def _counts(part: ModelInput, action_from: int) -> Counts:
     return Counts(part.n, int(by_class[action_from:].sum()), tuple(int(count) for count in by_class))
 
 
-def _attributes(table: TrainingTable, spec: CohortSpec, part: ModelInput) -> pl.DataFrame:
+def _attributes(table: TrainingTable, spec: CohortSpec, frame: pl.DataFrame) -> pl.DataFrame:
     columns: Mapping[str, str] = {name: table.protected_column(name) for name in spec.protected}
-    return part.frame.select(**columns)
+    return frame.select(**columns)
 
 
 def _subgroups(
@@ -332,20 +331,24 @@ def _subgroups(
     holdout: ModelInput,
     chosen: NestedEstimate,
     served: FloatArray,
+    followed: FollowedRisks | None,
 ) -> tuple[SubgroupRow, ...]:
     if not spec.protected:
         return ()
-    samples: tuple[tuple[SampleKind, ModelInput, FloatArray], ...] = (
-        ("holdout", holdout, served),
-        ("out_of_fold", train, chosen.risk),
+    out_of_fold = everybody_at_risk(train, chosen.risk, chosen.censored_risk)
+    samples: tuple[tuple[SampleKind, ModelInput, FloatArray, FollowedRisks | None], ...] = (
+        ("holdout", holdout, served, followed),
+        ("out_of_fold", train, chosen.risk, out_of_fold),
     )
     return tuple(
         row
-        for sample, part, risk in samples
+        for sample, part, risk, everybody in samples
         for row in subgroup_rows(
             part.y,
             risk,
-            _attributes(table, spec, part),
+            _attributes(table, spec, part.frame),
+            followed=everybody,
+            censored=None if part.follow_up is None else _attributes(table, spec, part.follow_up.censored_frame),
             sample=sample,
             decisions=spec.decisions,
             action_from=spec.target.action_from,

@@ -95,6 +95,8 @@ class NestedEstimate:
         Outer fold, 1 .. k, in which the row was judged.
     tuned : tuple of Tuned
         What the search found inside each outer fold.
+    censored_risk : array of shape (m,) or None
+        As `risk`, of the censored that the rows carry; None where the outcome is no time to an event.
     """
 
     candidate: str
@@ -102,6 +104,7 @@ class NestedEstimate:
     risk: FloatArray
     fold: IntArray
     tuned: tuple[Tuned, ...]
+    censored_risk: FloatArray | None = None
 
 
 def tune(
@@ -209,7 +212,8 @@ def nested(
         tuned = tune(name, seen, modelling=modelling, outer_fold=number, fixed=fixed)
         kind = candidate_type(name, modelling, data.feature_columns)
         pipeline = fit_setting(kind, tuned.parameters, tuned.imbalance, seen, seed=modelling.search.seed)
-        return candidates.raw_risk(pipeline.predict_proba(data.X[test]), floor=kind.floor), tuned
+        unseen = np.concatenate([data.X[test], data.rows(_mask(test, data.n)).censored_X])
+        return candidates.raw_risk(pipeline.predict_proba(unseen), floor=kind.floor), tuned
 
     ordered = sorted(dict.fromkeys(names), key=candidates.costliness)
     pairs = [(name, number) for name in ordered for number in range(1, len(folds) + 1)]
@@ -297,11 +301,16 @@ def _gather(name: str, data: ModelInput, folds: list[Fold], results: dict[tuple[
     shape: Any = data.n if len(data.classes) == 2 else (data.n, len(data.classes))
     raw, risk, fold = np.empty(shape), np.empty(shape), np.empty(data.n, dtype=np.int64)
     tuned: list[Tuned] = []
+    followed = data.follow_up
+    censored = None if followed is None else np.empty(followed.carrier.size)
     for number, (_, test) in enumerate(folds, start=1):
         scores, found = results[name, number]
-        raw[test], risk[test], fold[test] = scores, found.recalibration.apply(scores), number
+        served = found.recalibration.apply(scores)
+        raw[test], risk[test], fold[test] = scores[: test.size], served[: test.size], number
+        if followed is not None and censored is not None:
+            censored[_mask(test, data.n)[followed.carrier]] = served[test.size :]
         tuned.append(found)
-    return NestedEstimate(name, raw, risk, fold, tuple(tuned))
+    return NestedEstimate(name, raw, risk, fold, tuple(tuned), censored)
 
 
 def _mask(positions: IntArray, n: int) -> Any:

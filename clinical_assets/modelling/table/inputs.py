@@ -132,6 +132,11 @@ class ModelInput:
             None if self.follow_up is None else self.follow_up.rows(chosen),
         )
 
+    @property
+    def censored_X(self) -> FloatArray:  # noqa: N802
+        """Features (m, p) of the censored that the rows carry; none where the outcome is no time to an event."""
+        return self.X[:0] if self.follow_up is None else self.follow_up.censored_X
+
     def grouped(self, groups: IntArray) -> ModelInput:
         """The same rows in larger groups (n,): what was one group stays together."""
         follow_up = None if self.follow_up is None else self.follow_up.grouped(self.groups, groups)
