@@ -200,8 +200,8 @@ def _censored(results: TrainingResults) -> list[str]:
         return []
     return [
         f"{at_risk.n - results.holdout.n:,} more were censored before the horizon. Observed risk, observed / expected "
-        "and the groups of the calibration plot are Kaplan-Meier or Aalen-Johansen risks of all at risk. The rest "
-        "weighs those with a known outcome by the chance not to be censored; its intervals take the weights as known."
+        "and the groups of the calibration plot are Kaplan-Meier or Aalen-Johansen risks of all at risk. All else "
+        "weighs those with a known outcome by the chance not to be censored; its intervals take these weights as known."
     ]
 
 
