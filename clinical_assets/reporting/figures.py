@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 #: Inches of a picture in a report.
 USUAL_SIZE = {"width": 4.6, "height": 3.6}
+DPI = 110
 INK = "#27506e"
 ACCENT = "#c1553b"
 QUIET = "#8a949c"
@@ -25,7 +26,7 @@ def new_figure(*, width: float, height: float) -> Figure:
     """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=110, layout="constrained")
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
 def png(figure: Figure) -> bytes:

@@ -15,20 +15,9 @@ import numpy as np
 
 from clinical_assets.modelling.description.group_counts import counted, group_counts
 from clinical_assets.modelling.description.model_terms import direction_in_words
-from clinical_assets.reporting.figures import (
-    ACCENT,
-    INK,
-    QUIET,
-    USUAL_SIZE,
-    end_of_axis,
-    in_percent,
-    label_synthetic,
-    mark_threshold,
-    new_figure,
-    panel,
-    png,
-    stacked_panels,
-)
+from clinical_assets.reporting.charts.drawing import draw
+from clinical_assets.reporting.charts.panel import Panel
+from clinical_assets.reporting.figures import ACCENT, INK, QUIET, USUAL_SIZE, end_of_axis, in_percent
 from clinical_assets.reporting.formats import words
 from clinical_assets.statistics.calibration.smooth_calibration import CalibrationPlot, smooth_observed_risk
 from clinical_assets.statistics.decisions.cost_curve import CostCurve
@@ -39,9 +28,6 @@ from clinical_assets.statistics.uncertainty.intervals import wilson_interval
 
 if TYPE_CHECKING:
     import polars as pl
-    from matplotlib.artist import Artist
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 # Told apart also by readers who see no red or green (Okabe and Ito), and in print by their order in the legend.
@@ -57,27 +43,19 @@ def calibration_picture(
 
     Both axes end where the risks do, so that a rare outcome can be read; ``risk`` has shape (n,).
     """
-    figure, (axes, below) = stacked_panels("Predicted risk", synthetic)
     top = end_of_axis([*points.bin_predicted, *points.bin_observed, float(np.quantile(risk, 0.995))])
-    axes.plot([0, top], [0, top], color=QUIET, lw=0.8, ls="--", label="perfect")
-    axes.fill_between(points.predicted, points.low, points.high, color=INK, alpha=0.15, lw=0)
-    axes.plot(points.predicted, points.observed, color=INK, label="smooth, 95 % band")
-    down, up = points.bin_observed - points.bin_low, points.bin_high - points.bin_observed
-    axes.errorbar(
-        points.bin_predicted,
-        points.bin_observed,
-        yerr=np.clip([down, up], 0, None),
-        fmt="o",
-        ms=3.5,
-        lw=0.9,
-        color=ACCENT,
-        label="tenths of risk",
+    panel = Panel(ylabel="Observed share", xlim=(0, top), ylim=(0, top), hide_x=True, legend="upper left")
+    panel.line([0, top], [0, top], colour=QUIET, width=0.8, style="--", label="perfect")
+    panel.band(points.predicted, points.low, points.high)
+    panel.line(points.predicted, points.observed, label="smooth, 95 % band")
+    panel.intervals(points.bin_predicted, points.bin_low, points.bin_high, colour=ACCENT)
+    panel.points(points.bin_predicted, points.bin_observed, size=3.5, label="tenths of risk")
+    return draw(
+        [panel, _histogram(risk, top, weights)],
+        synthetic=synthetic,
+        height=USUAL_SIZE["height"] + 0.6,
+        heights=(3, 1),
     )
-    axes.set_ylim(0, top)
-    axes.set_ylabel("Observed share", fontsize=8)
-    axes.legend(fontsize=7, frameon=False, loc="upper left")
-    _histogram(below, risk, top, weights)
-    return png(figure)
 
 
 def group_calibration_picture(
@@ -94,35 +72,31 @@ def group_calibration_picture(
     its own (n,). A group with fewer than 20 events or non-events has no curve, only its mean with a Wilson interval,
     and says so.
     """
-    figure = new_figure(width=USUAL_SIZE["width"], height=(USUAL_SIZE["height"] + 0.5) * len(attributes))
     top = end_of_axis([float(np.quantile(risk, 0.99)), float(np.average(event, weights=weights)) * 2])
-    for place, (title, groups) in enumerate(attributes.items(), start=1):
-        axes = figure.add_subplot(len(attributes), 1, place)
-        axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--")
+    panels = []
+    for title, groups in attributes.items():
+        panel = Panel(
+            xlabel="Predicted risk",
+            ylabel="Observed share",
+            title=title,
+            xlim=(0, top),
+            ylim=(0, top),
+            legend="below",
+            columns=1,
+        )
+        panel.line([0, 1], [0, 1], colour=QUIET, width=0.8, style="--")
         counts = group_counts([(int(mine.sum()), int(event[mine].sum())) for mine in groups.values()])
-        drawn = [
+        for colour, (label, mine), (n, events) in zip(cycle(_COLOURS), groups.items(), counts, strict=False):
             _group_curve(
-                axes,
+                panel,
                 event[mine],
                 risk[mine],
                 None if weights is None else weights[mine],
                 name=f"{label} ({counted(n, events)})",
                 colour=colour,
             )
-            for colour, (label, mine), (n, events) in zip(cycle(_COLOURS), groups.items(), counts, strict=False)
-        ]
-        axes.set_xlim(0, top)
-        axes.set_ylim(0, top)
-        axes.set_title(title, fontsize=8)
-        axes.set_xlabel("Predicted risk", fontsize=8)
-        axes.set_ylabel("Observed share", fontsize=8)
-        axes.tick_params(labelsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(
-            handles=drawn, fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=1
-        )
-    label_synthetic(figure, synthetic)
-    return png(figure)
+        panels.append(panel)
+    return draw(panels, synthetic=synthetic, height=(USUAL_SIZE["height"] + 0.5) * len(panels))
 
 
 def class_calibration_picture(
@@ -137,24 +111,26 @@ def class_calibration_picture(
 
     A class with fewer than 20 rows has no curve, only its mean.
     """
-    figure, axes = panel("Predicted probability of the class", "Observed share", synthetic, height=4.4)
     top = end_of_axis(np.quantile(probabilities, 0.99, axis=0).tolist())
-    axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--")
-    drawn = [
+    panel = Panel(
+        xlabel="Predicted probability of the class",
+        ylabel="Observed share",
+        xlim=(0, top),
+        ylim=(0, top),
+        legend="below",
+        columns=1,
+    )
+    panel.line([0, 1], [0, 1], colour=QUIET, width=0.8, style="--")
+    for number, (colour, label) in enumerate(zip(cycle(_COLOURS), classes, strict=False)):
         _group_curve(
-            axes,
+            panel,
             (y == number).astype(np.int64),
             probabilities[:, number],
             weights,
             name=f"{label} ({int((y == number).sum()):,} of {y.size:,} rows)",
             colour=colour,
         )
-        for number, (colour, label) in enumerate(zip(cycle(_COLOURS), classes, strict=False))
-    ]
-    axes.set_xlim(0, top)
-    axes.set_ylim(0, top)
-    axes.legend(handles=drawn, fontsize=6.5, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=1)
-    return png(figure)
+    return draw([panel], synthetic=synthetic, height=4.4)
 
 
 def roc_picture(
@@ -167,16 +143,14 @@ def roc_picture(
     synthetic: bool,
 ) -> bytes:
     """Sensitivity against the false-positive rate, with the threshold in use; ``event`` and ``risk`` are (n,)."""
-    figure, axes = panel("1 - specificity", "Sensitivity", synthetic)
     grid = np.concatenate([[0.0], np.unique(risk), [1.1]])
     sensitivity, specificity = sensitivity_specificity_curve(event, risk, thresholds=grid, weights=weights)
-    axes.plot([0, 1], [0, 1], color=QUIET, lw=0.8, ls="--", label="chance")
-    axes.plot(1 - specificity, sensitivity, color=INK, label=f"AUROC {auroc}")
+    panel = Panel(xlabel="1 - specificity", ylabel="Sensitivity", square=True, legend="lower right")
+    panel.line([0, 1], [0, 1], colour=QUIET, width=0.8, style="--", label="chance")
+    panel.line(1 - specificity, sensitivity, label=f"AUROC {auroc}")
     at, of = sensitivity_specificity_curve(event, risk, thresholds=[threshold], weights=weights)
-    axes.plot(1 - of, at, "o", ms=5, color=ACCENT, label=f"threshold {in_percent(threshold)}")
-    axes.set_aspect("equal")
-    axes.legend(fontsize=7, frameon=False, loc="lower right")
-    return png(figure)
+    panel.points(1 - of, at, size=5, label=f"threshold {in_percent(threshold)}")
+    return draw([panel], synthetic=synthetic)
 
 
 def precision_recall_picture(
@@ -189,61 +163,60 @@ def precision_recall_picture(
     synthetic: bool,
 ) -> bytes:
     """Positive predictive value against sensitivity, with the event share and the threshold in use; (n,) arrays."""
-    figure, axes = panel("Sensitivity (recall)", "Positive predictive value (precision)", synthetic)
     order = np.argsort(-risk, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(risk[order]) != 0, True))
     counts = np.ones(event.size) if weights is None else weights
     events, share = counts @ event, float(np.average(event, weights=counts))
     alerted, caught = np.cumsum(counts[order])[ends], np.cumsum((counts * event)[order])[ends]
-    axes.axhline(share, color=QUIET, lw=0.8, ls="--", label=f"event share {in_percent(share)}")
-    axes.step(caught / events, caught / alerted, color=INK, where="post", label=f"AUPRC {auprc}")
+    panel = Panel(
+        xlabel="Sensitivity (recall)",
+        ylabel="Positive predictive value (precision)",
+        xlim=(0, 1.02),
+        ylim=(0, 1.02),
+        # Below the axes: the curve may pass through any corner.
+        legend="below",
+    )
+    panel.rule(y=share, width=0.8, style="--", label=f"event share {in_percent(share)}")
+    panel.line(caught / events, caught / alerted, step=True, label=f"AUPRC {auprc}")
     alert = risk >= threshold
     if alert.any():
-        axes.plot(
+        panel.points(
             counts[alert] @ event[alert] / events,
             np.average(event[alert], weights=counts[alert]),
-            "o",
-            ms=5,
-            color=ACCENT,
+            size=5,
             label=f"threshold {in_percent(threshold)}",
         )
-    axes.set_xlim(0, 1.02)
-    axes.set_ylim(0, 1.02)
-    # Below the axes: the curve may pass through any corner.
-    axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
-    return png(figure)
+    return draw([panel], synthetic=synthetic)
 
 
 def decision_curve_picture(curve: DecisionCurve, *, threshold: float, synthetic: bool) -> bytes:
     """Net benefit against the threshold, with treating everyone and no one, and the threshold in use."""
-    figure, axes = panel("Threshold probability", "Net benefit", synthetic)
-    axes.axhline(0, color=QUIET, lw=0.9, label="treat no one")
-    axes.plot(curve.thresholds, curve.treat_all, color=QUIET, lw=0.9, ls="--", label="treat everyone")
-    axes.fill_between(
-        curve.thresholds, curve.model_low, curve.model_high, color=INK, alpha=0.15, lw=0, label="model, 95 % band"
-    )
-    axes.plot(curve.thresholds, curve.model, color=INK, label="model")
-    mark_threshold(axes, threshold)
     top = float(np.nanmax(curve.model_high))
-    # Treating everyone falls without end; what matters happens above and just below zero.
-    axes.set_ylim(-0.25 * max(top, 0.02), 1.1 * max(top, 0.02))
-    # Below the axes: curves and the threshold may stand in any corner.
-    axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
-    return png(figure)
+    panel = Panel(
+        xlabel="Threshold probability",
+        ylabel="Net benefit",
+        # Treating everyone falls without end; what matters happens above and just below zero.
+        ylim=(-0.25 * max(top, 0.02), 1.1 * max(top, 0.02)),
+        # Below the axes: curves and the threshold may stand in any corner.
+        legend="below",
+    )
+    panel.rule(y=0, label="treat no one")
+    panel.line(curve.thresholds, curve.treat_all, colour=QUIET, width=0.9, style="--", label="treat everyone")
+    panel.band(curve.thresholds, curve.model_low, curve.model_high, label="model, 95 % band")
+    panel.line(curve.thresholds, curve.model, label="model")
+    panel.threshold(threshold)
+    return draw([panel], synthetic=synthetic)
 
 
 def cost_curve_picture(curve: CostCurve, *, unit: str, synthetic: bool) -> bytes:
     """Expected cost per patient against the threshold, with its band and the closed-form threshold."""
-    figure, axes = panel("Threshold probability", f"Cost per patient ({unit})", synthetic)
-    axes.fill_between(
-        curve.thresholds, curve.low, curve.high, color=INK, alpha=0.15, lw=0, step="post", label="observed, 95 % band"
-    )
-    axes.step(curve.thresholds, curve.cost, color=INK, where="post", label="observed")
-    axes.axvspan(curve.optimum_low, curve.optimum_high, color=QUIET, alpha=0.12, lw=0, label="cheapest, 95 % interval")
-    axes.axvline(curve.optimum_threshold, color=QUIET, lw=0.9, label="cheapest")
-    mark_threshold(axes, curve.theoretical_threshold)
-    axes.legend(fontsize=7, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3)
-    return png(figure)
+    panel = Panel(xlabel="Threshold probability", ylabel=f"Cost per patient ({unit})", legend="below")
+    panel.band(curve.thresholds, curve.low, curve.high, step=True, label="observed, 95 % band")
+    panel.line(curve.thresholds, curve.cost, step=True, label="observed")
+    panel.span(curve.optimum_low, curve.optimum_high, colour=QUIET, alpha=0.12, label="cheapest, 95 % interval")
+    panel.rule(x=curve.optimum_threshold, label="cheapest")
+    panel.threshold(curve.theoretical_threshold)
+    return draw([panel], synthetic=synthetic)
 
 
 def risk_distribution_picture(
@@ -261,47 +234,51 @@ def risk_distribution_picture(
     shares of its own patients, so that a rare outcome is not flat beside a common one; where nine in ten risks lie in
     the lowest fifth, the axis is logarithmic.
     """
-    return png(risk_distribution_figure(y, risk, classes=classes, tiers=tiers, weights=weights, synthetic=synthetic))
+    panels = risk_distribution_panels(y, risk, classes=classes, tiers=tiers, weights=weights)
+    return draw(panels, synthetic=synthetic, height=USUAL_SIZE["height"] + 0.6)
 
 
-def risk_distribution_figure(
+def risk_distribution_panels(
     y: np.ndarray,
     risk: np.ndarray,
     *,
     classes: Sequence[str],
     tiers: Mapping[str, float],
     weights: np.ndarray | None = None,
-    synthetic: bool = False,
-) -> Figure:
-    """The figure of `risk_distribution_picture`."""
-    figure, panels = stacked_panels("Predicted risk", synthetic, heights=(1, 1))
+) -> list[Panel]:
+    """The panels of `risk_distribution_picture`: without the outcome, with it."""
     logarithmic = float(np.quantile(risk, 0.9)) < 0.2
     high = end_of_axis([float(risk.max())])
     # Of risks in ten thousandths the axis shows three decades.
     low = max(float(risk.min()), min(1e-4, high / 1000))
     bins = np.geomspace(low, high, 31) if logarithmic else np.linspace(0, high, 31)
-    if logarithmic:
-        panels[1].set_xscale("log")
     borders = [*tiers.values(), 1.0]
-    for index, (axes, colour) in enumerate(zip(panels, (QUIET, ACCENT), strict=True)):
+    panels = []
+    for index, colour in enumerate((QUIET, ACCENT)):
         mine = np.clip(risk[y == index], bins[0], bins[-1])
         each = np.ones(mine.size) if weights is None else weights[y == index]
         counts, _ = np.histogram(mine, bins=bins, weights=each)
-        axes.bar(bins[:-1], counts / (each.sum() or 1), width=np.diff(bins) * 0.94, align="edge", color=colour)
-        axes.set_title(f"{classes[index]}, n = {mine.size:,}", fontsize=7.5, loc="left", pad=3)
-        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-        axes.tick_params(labelsize=7)
+        shares = counts / (each.sum() or 1)
+        panel = Panel(
+            xlabel="" if index == 0 else "Predicted risk",
+            title=f"{classes[index]}, n = {mine.size:,}",
+            xlim=(float(bins[0]), float(bins[-1])),
+            ylim=(0, 1.05 * (float(shares.max()) or 1.0)),
+            log=logarithmic,
+            percent=frozenset({"x", "y"}),
+            hide_x=index == 0,
+            legend="picture",
+            columns=min(3, len(tiers)),
+        )
+        panel.bars(bins[:-1], bins[:-1] + np.diff(bins) * 0.94, shares, colour=colour)
         for place, name in enumerate(tiers):
             start, end = max(borders[place], bins[0]), min(borders[place + 1], bins[-1])
             if start < end:
                 label = f"{name}: from {in_percent(borders[place])}" if index == 0 else None
-                axes.axvspan(start, end, color=INK, alpha=0.04 + 0.09 * place, lw=0, zorder=0, label=label)
-                axes.axvline(start, color=INK, lw=0.6, ls=":")
-        axes.set_xlim(bins[0], bins[-1])
-    panels[1].xaxis.set_major_formatter(lambda value, _: f"{100 * value:g} %")
-    panels[1].xaxis.set_minor_formatter("")
-    figure.legend(fontsize=6.5, frameon=False, loc="outside lower center", ncols=min(3, len(tiers)))
-    return figure
+                panel.span(start, end, colour=INK, alpha=0.04 + 0.09 * place, label=label)
+                panel.rule(x=start, colour=INK, width=0.6, style=":")
+        panels.append(panel)
+    return panels
 
 
 def contributions_picture(
@@ -317,14 +294,20 @@ def contributions_picture(
     """
     ranked = sorted(mean_absolute.items(), key=lambda item: item[1], reverse=True)[:most][::-1]
     colours = {"higher value, higher risk": ACCENT, "higher value, lower risk": INK, "no single direction": QUIET}
-    figure, axes = panel("Mean absolute contribution (log-odds)", "", synthetic, height=1.2 + 0.24 * len(ranked))
+    panel = Panel(
+        xlabel="Mean absolute contribution (log-odds)",
+        xlim=(0, 1.05 * (ranked[-1][1] or 1.0)),
+        ylim=(-0.6, len(ranked) - 0.4),
+        ticks={place: words(name) for place, (name, _) in enumerate(ranked)},
+        legend="lower right",
+    )
     seen: set[str] = set()
-    for name, value in ranked:
+    for place, (name, value) in enumerate(ranked):
         says = direction_in_words(directions.get(name))
-        axes.barh([words(name)], [value], color=colours[says], height=0.7, label=None if says in seen else says)
+        label = None if says in seen else says
+        panel.bars([place - 0.35], [place + 0.35], [value], colour=colours[says], across=True, label=label)
         seen.add(says)
-    axes.legend(fontsize=6.5, frameon=False, loc="lower right")
-    return png(figure)
+    return draw([panel], synthetic=synthetic, height=1.2 + 0.24 * len(ranked))
 
 
 def candidates_picture(
@@ -338,15 +321,13 @@ def candidates_picture(
     synthetic: bool,
 ) -> bytes:
     """The candidates' nested estimates with intervals; the selected one in colour."""
-    figure, axes = panel(label, "", synthetic, height=0.9 + 0.3 * len(names))
+    last = len(names) - 1
+    panel = Panel(xlabel=label, ylim=(-0.6, last + 0.6), ticks={last - place: name for place, name in enumerate(names)})
     for place, (name, value, low, high) in enumerate(zip(names, values, lows, highs, strict=True)):
         colour = ACCENT if name == selected else INK
-        axes.plot([low, high], [place, place], color=colour, lw=1.4)
-        axes.plot(value, place, "o", ms=4.5, color=colour)
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(-0.6, len(names) - 0.4)
-    axes.invert_yaxis()
-    return png(figure)
+        panel.line([low, high], [last - place, last - place], colour=colour, width=1.4)
+        panel.points(value, last - place, size=4.5, colours=colour)
+    return draw([panel], synthetic=synthetic, height=0.9 + 0.3 * len(names))
 
 
 def trials_picture(trials: pl.DataFrame, *, score: str, synthetic: bool) -> bytes:
@@ -355,44 +336,61 @@ def trials_picture(trials: pl.DataFrame, *, score: str, synthetic: bool) -> byte
     ``trials`` has the columns ``candidate``, ``outer_fold``, ``trial`` and the one named by ``score``.
     """
     names = trials["candidate"].unique(maintain_order=True).to_list()
+    scores, folds = trials[score].to_numpy(), trials["outer_fold"].to_numpy()
+    room = 0.05 * (float(scores.max()) - float(scores.min())) or 0.5
+    shades = [_shade(fold / (folds.max() or 1)) for fold in range(int(folds.max()) + 1)]
     across = min(3, len(names))
+    panels = []
+    for place, name in enumerate(names):
+        mine = (trials["candidate"] == name).to_numpy()
+        panel = Panel(
+            xlabel="trial",
+            ylabel=score.replace("_", " ") if place % across == 0 else "",
+            title=name,
+            ylim=(float(scores.min()) - room, float(scores.max()) + room),
+            text_size=7,
+        )
+        panel.points(trials["trial"].to_numpy()[mine], scores[mine], colours=[shades[k] for k in folds[mine]], size=2.6)
+        panels.append(panel)
     down = math.ceil(len(names) / across)
-    figure = new_figure(width=2.4 * across, height=1.9 * down)
-    shared: Axes | None = None
-    for place, name in enumerate(names, start=1):
-        axes = figure.add_subplot(down, across, place, sharey=shared)
-        shared = shared or axes
-        rows = trials.filter(trials["candidate"] == name)
-        axes.scatter(rows["trial"], rows[score], s=7, c=rows["outer_fold"], cmap="viridis", alpha=0.8, lw=0)
-        axes.set_title(name, fontsize=7, pad=2)
-        axes.tick_params(labelsize=6)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.supxlabel("trial", fontsize=7)
-    figure.supylabel(score.replace("_", " "), fontsize=7)
-    label_synthetic(figure, synthetic)
-    return png(figure)
+    return draw(panels, synthetic=synthetic, width=2.4 * across, height=1.9 * down + 0.2, across=across)
 
 
-def _histogram(axes: Axes, risk: np.ndarray, top: float, weights: np.ndarray | None) -> None:
+def _shade(share: float) -> str:
+    """A colour of the scale from dark blue to yellow, by its place in [0, 1]."""
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return to_hex(colormaps["viridis"](share))
+
+
+def _histogram(risk: np.ndarray, top: float, weights: np.ndarray | None) -> Panel:
     beyond, inside = float(np.average(risk > top, weights=weights)), risk <= top
-    bins = np.linspace(0, top, 41).tolist()
-    axes.hist(risk[inside], bins=bins, color=QUIET, weights=None if weights is None else weights[inside])
-    axes.set_xlim(0, top)
-    axes.set_ylabel("Patients" if weights is None else "Patients, weighted", fontsize=7)
-    if beyond > 0:
-        axes.set_title(f"{100 * beyond:.1f} % lie beyond the axis", fontsize=6.5, loc="right", pad=1)
+    counts, edges = np.histogram(
+        risk[inside], bins=np.linspace(0, top, 41), weights=None if weights is None else weights[inside]
+    )
+    panel = Panel(
+        xlabel="Predicted risk",
+        ylabel="Patients" if weights is None else "Patients, weighted",
+        note=f"{100 * beyond:.1f} % lie beyond the axis" if beyond > 0 else "",
+        xlim=(0, top),
+        ylim=(0, 1.05 * (float(counts.max()) or 1.0)),
+    )
+    panel.bars(edges[:-1], edges[1:], counts, colour=QUIET)
+    return panel
 
 
 def _group_curve(
-    axes: Axes, event: np.ndarray, risk: np.ndarray, weights: np.ndarray | None, *, name: str, colour: str
-) -> Artist:
+    panel: Panel, event: np.ndarray, risk: np.ndarray, weights: np.ndarray | None, *, name: str, colour: str
+) -> None:
     n, events = event.size, int(event.sum())
     if min(events, n - events) < _LEAST_EVENTS:
         each = np.ones(n) if weights is None else effective_weights(weights)
         low, high = wilson_interval(np.array([each @ event]), np.array([each.sum()]))
         share, mean = np.average(event, weights=each), np.average(risk, weights=each)
-        axes.plot([mean] * 2, [low[0], high[0]], color=colour, lw=0.9)
-        return axes.plot([mean], [share], "s", ms=4, color=colour, label=f"{name}, mean")[0]
+        panel.intervals([mean], low, high, colour=colour)
+        panel.points(mean, share, mark="s", size=4, colours=colour, label=f"{name}, mean")
+        return
     low_end, high_end = np.quantile(risk, [0.02, 0.98]).tolist()
     at = np.linspace(low_end, high_end, 60)
-    return axes.plot(at, smooth_observed_risk(event, risk, at=at, weights=weights), color=colour, lw=1.3, label=name)[0]
+    panel.line(at, smooth_observed_risk(event, risk, at=at, weights=weights), colour=colour, width=1.3, label=name)

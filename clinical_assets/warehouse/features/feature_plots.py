@@ -10,7 +10,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from clinical_assets.reporting.figures import INK, QUIET, new_figure, png
+import numpy as np
+
+from clinical_assets.reporting.charts.drawing import draw
+from clinical_assets.reporting.charts.page import Page
+from clinical_assets.reporting.charts.panel import Panel
+from clinical_assets.reporting.figures import DPI, INK, QUIET
 from clinical_assets.warehouse.store.sql_text import quoted
 
 if TYPE_CHECKING:
@@ -57,15 +62,16 @@ def missingness_picture(shares: Mapping[str, float | None]) -> bytes | None:
     if not missing:
         return None
     drawn = missing[:_MOST_COLUMNS][::-1]
-    figure = new_figure(width=6.5, height=0.7 + 0.24 * len(drawn))
-    axes = figure.add_subplot()
-    axes.barh([name for _, name in drawn], [100 * share for share, _ in drawn], color=INK, height=0.7)
-    axes.set_xlim(0, 100)
-    axes.set_xlabel("missing, % of rows")
-    axes.set_title(f"{len(missing)} of {len(shares)} columns have missing values", fontsize=9, loc="left")
-    axes.tick_params(labelsize=7)
-    axes.spines[["top", "right"]].set_visible(False)
-    return png(figure)
+    panel = Panel(
+        xlabel="missing, % of rows",
+        title=f"{len(missing)} of {len(shares)} columns have missing values",
+        xlim=(0, 100),
+        ylim=(-0.6, len(drawn) - 0.4),
+        ticks={place: name for place, (_, name) in enumerate(drawn)},
+    )
+    places = np.arange(len(drawn))
+    panel.bars(places - 0.35, places + 0.35, [100 * share for share, _ in drawn], across=True)
+    return draw([panel], synthetic=False, width=6.5, height=0.7 + 0.24 * len(drawn))
 
 
 def distributions_picture(connection: duckdb.DuckDBPyConnection, relation: str, columns: Sequence[str]) -> bytes | None:
@@ -82,32 +88,28 @@ def distributions_picture(connection: duckdb.DuckDBPyConnection, relation: str, 
             panels.append(_Panel(name, values, counts, numeric))
     if not panels:
         return None
-    from matplotlib.collections import PatchCollection
-    from matplotlib.patches import Rectangle
-
     across = min(4, len(panels))
-    down = math.ceil(len(panels) / across)
-    figure = new_figure(width=2.1 * across, height=1.2 * down)
-    figure.set_layout_engine("none")
-    # One set of axes for all panels: two dozen of them would take seconds to lay out.
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_xlim(0, across)
-    axes.set_ylim(down, 0)
-    axes.axis("off")
-    bars: list[Rectangle] = []
-    for place, panel in enumerate(panels):
-        left, top = place % across + 0.06, place // across
-        floor, width = top + 0.8, 0.88 / (_BINS if panel.numeric else max(4, len(panel.counts)))
-        axes.text(left, top + 0.14, panel.name[:30], fontsize=6.5, va="center")
-        axes.plot([left, left + 0.88], [floor, floor], color=QUIET, lw=0.5)
+    page = Page(2.1 * across, 1.2 * math.ceil(len(panels) / across))
+    width, height = page.width / across, 1.2 * DPI
+
+    def place(right: float, down: float) -> tuple[float, float]:
+        """Pixels of a place that is so many panels to the right and down."""
+        return right * width, page.height - down * height
+
+    for number, panel in enumerate(panels):
+        left, top = number % across + 0.06, number // across
+        floor, step = top + 0.8, 0.88 / (_BINS if panel.numeric else max(4, len(panel.counts)))
+        page.text(*place(left, top + 0.14), panel.name[:30], 6.5, "left middle")
+        ends = [place(left, floor), place(left + 0.88, floor)]
+        page.line([x for x, _ in ends], [y for _, y in ends], QUIET, 0.5)
         tallest = max(panel.counts)
         for index, count in enumerate(panel.counts):
-            height = 0.52 * count / tallest
-            bars.append(Rectangle((left + index * width, floor - height), 0.92 * width, height))
-        for x, text, side in panel.labels(width):
-            axes.text(left + x, floor + 0.05, text, fontsize=5, va="top", ha=side, color="#444444")
-    axes.add_collection(PatchCollection(bars, facecolor=INK, linewidth=0))
-    return png(figure)
+            (x0, y0) = place(left + index * step, floor)
+            (x1, y1) = place(left + (index + 0.92) * step, floor - 0.52 * count / tallest)
+            page.area([x0, x1, x1, x0], [y0, y0, y1, y1], INK, 1.0)
+        for x, text, side in panel.labels(step):
+            page.text(*place(left + x, floor + 0.05), text, 5, f"{side} top", "#444444")
+    return page.png()
 
 
 class _Panel(NamedTuple):
