@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from clinical_assets.defs.shared.asset_metadata import shown
-from clinical_assets.defs.shared.cohort_asset import broken, cohort_check
+from clinical_assets.defs.shared.cohort_asset import broken, cohort_check, cohort_checks
 from clinical_assets.workspace import CohortHandle
 
 if TYPE_CHECKING:
@@ -48,24 +48,25 @@ def features_are_truncation_invariant(cohort: CohortHandle) -> dg.AssetCheckResu
     )
 
 
-def _sql_check(kind: "SqlTestKind") -> dg.AssetChecksDefinition:
-    @cohort_check(
-        asset="features",
-        name=f"sql_{kind}",
-        blocking=True,
-        promise=f"Every `{kind}` test that stands beside the cohort's SQL models holds.",
-    )
-    def check(cohort: CohortHandle) -> dg.AssetCheckResult:
-        from clinical_assets.warehouse.sql.tests import run_tests
+@cohort_checks(
+    asset="features",
+    name="features_sql",
+    blocking=True,
+    promises={
+        f"sql_{kind}": f"Every `{kind}` test that stands beside the cohort's SQL models holds." for kind in SQL_TESTS
+    },
+)
+def sql_tests(cohort: CohortHandle) -> dict[str, dg.AssetCheckResult]:
+    """Compute each model once, and ask all that is promised of its rows."""
+    from clinical_assets.warehouse.sql.tests import run_tests_on
 
+    with cohort.warehouse.reader() as connection:
         results = [
             result
             for model in (cohort.sql.feature_model, cohort.sql.outcome_model)
-            for result in run_tests(cohort.sql, cohort.warehouse, model, kinds=(kind,))
+            for result in run_tests_on(connection, cohort.sql, model)
         ]
-        return _verdict(results, kind)
-
-    return check
+    return {f"sql_{kind}": _verdict([each for each in results if each.test == kind], kind) for kind in SQL_TESTS}
 
 
 def _verdict(results: "list[SqlTestResult]", kind: str) -> dg.AssetCheckResult:
@@ -89,6 +90,3 @@ def _verdict(results: "list[SqlTestResult]", kind: str) -> dg.AssetCheckResult:
         description=said,
         metadata=shown({"tests": rows}),
     )
-
-
-SQL_CHECKS = [_sql_check(kind) for kind in SQL_TESTS]

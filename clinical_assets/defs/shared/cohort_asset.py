@@ -65,6 +65,7 @@ class AssetPart:
 
 Computation = Callable[..., "AssetResult | Mapping[str, AssetResult]"]
 CheckBody = Callable[..., dg.AssetCheckResult]
+CheckBodies = Callable[..., Mapping[str, dg.AssetCheckResult]]
 
 
 @dataclass(frozen=True)
@@ -229,9 +230,51 @@ class Partitioned(Generic[Opened]):
 
         return make
 
+    def checks(
+        self, *, asset: str, name: str, promises: Mapping[str, str], blocking: bool = False
+    ) -> Callable[[CheckBodies], dg.AssetChecksDefinition]:
+        """Make several checks of one function of the opened cohort, which looks at the tables once for all of them.
+
+        Parameters
+        ----------
+        asset, name : str
+            The asset that they look at, and the name of their common step.
+        promises : mapping
+            What each check promises, by its name; the function gives a result for each name.
+        blocking : bool
+            Whether one that fails stops what comes after.
+        """
+
+        def make(look: CheckBodies) -> dg.AssetChecksDefinition:
+            @dg.multi_asset_check(
+                name=name,
+                specs=[
+                    dg.AssetCheckSpec(
+                        check,
+                        asset=asset,
+                        description=promise,
+                        blocking=blocking,
+                        partitions_def=self.partitions(),
+                    )
+                    for check, promise in promises.items()
+                ],
+                can_subset=True,
+            )
+            def looked_at(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
+                with as_dagster_failure():
+                    results = look(self.opened(platform, context.partition_key))
+                selected = {key.name for key in context.selected_asset_check_keys}
+                for check, result in results.items():
+                    if check in selected:
+                        yield result._replace(asset_key=dg.AssetKey(asset), check_name=check)
+
+            return looked_at
+
+        return make
+
 
 COHORT: Partitioned[CohortHandle] = Partitioned(partitions.cohorts, Platform.cohort)
-cohort_asset, cohort_check = COHORT.asset, COHORT.check
+cohort_asset, cohort_check, cohort_checks = COHORT.asset, COHORT.check, COHORT.checks
 
 
 def broken(wrong: Sequence[str], *, warns: bool = False, **metadata: Any) -> dg.AssetCheckResult:

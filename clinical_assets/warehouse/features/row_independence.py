@@ -56,29 +56,34 @@ def check_one_at_a_time(
     SqlModelError
         Naming the features that differ. Differences of rounding (relative 1e-9) are none.
     """
+    import duckdb
+
     key = [quoted(name) for name in spec.key]
     where = " AND ".join(f"{name} = ?" for name in key)
     chosen = _chosen(connection, spec, units)
-    for unit in chosen:
-        names = list(unit[: len(key)])
-        together = connection.execute(f"SELECT * FROM model.features WHERE {where}", names)
-        columns = [column[0] for column in together.description or ()]
-        expected = together.fetchall()
-        found = _alone(connection, spec, compiled, columns, where, names, unit[-1])
-        if len(found) != 1:
-            raise SqlModelError(
-                f"{compiled.parts[-1].model.shown}: a unit that is alone in the tables gets {len(found)} rows.",
-                cure="Every unit must yield one row from its own records alone.",
-            )
-        differing = [column for column, a, b in zip(columns, expected[0], found[0], strict=True) if not _same(a, b)]
-        if differing:
-            raise SqlModelError(
-                f"{compiled.parts[-1].model.shown}: {', '.join(differing[:5])} changes when other units are absent, "
-                f"{_the_future(spec)}so a patient would get other features when scored alone than in training.",
-                cure="Leave out statistics over the cohort (rank, avg over (), quantiles); what is fitted belongs in "
-                f"the model's pipeline. {_history_cure(spec)}Order values fully where first, last or list depend on "
-                "order.",
-            )
+    with duckdb.connect(config={"threads": "1", "enable_external_access": "false"}) as alone:
+        create_validated_tables(alone, spec)
+        for unit in chosen:
+            names = list(unit[: len(key)])
+            together = connection.execute(f"SELECT * FROM model.features WHERE {where}", names)
+            columns = [column[0] for column in together.description or ()]
+            expected = together.fetchall()
+            found = _alone(alone, connection, spec, compiled, columns, where, names, unit[-1])
+            if len(found) != 1:
+                raise SqlModelError(
+                    f"{compiled.parts[-1].model.shown}: a unit that is alone in the tables gets {len(found)} rows.",
+                    cure="Every unit must yield one row from its own records alone.",
+                )
+            differing = [column for column, a, b in zip(columns, expected[0], found[0], strict=True) if not _same(a, b)]
+            if differing:
+                raise SqlModelError(
+                    f"{compiled.parts[-1].model.shown}: {', '.join(differing[:5])} changes when other units are "
+                    f"absent, {_the_future(spec)}so a patient would get other features when scored alone than in "
+                    "training.",
+                    cure="Leave out statistics over the cohort (rank, avg over (), quantiles); what is fitted belongs "
+                    f"in the model's pipeline. {_history_cure(spec)}Order values fully where first, last or list "
+                    "depend on order.",
+                )
     return len(chosen)
 
 
@@ -117,6 +122,7 @@ def _chosen(connection: duckdb.DuckDBPyConnection, spec: CohortSpec, units: int)
 
 
 def _alone(
+    alone: duckdb.DuckDBPyConnection,
     connection: duckdb.DuckDBPyConnection,
     spec: CohortSpec,
     compiled: CompiledModel,
@@ -127,25 +133,24 @@ def _alone(
 ) -> list[tuple[Any, ...]]:
     import duckdb
 
-    with duckdb.connect(config={"threads": "1", "enable_external_access": "false"}) as alone:
-        create_validated_tables(alone, spec)
-        for table in spec.tables:
-            condition, values = f"{quoted(spec.subject_of(table))} = ?", [subject]
-            if table == spec.subject_table:
-                condition, values = _known_units(spec, where, condition), [*unit, *_by_then(spec, subject, unit)]
-            described = ", ".join(map(quoted, table_types(spec, table)))
-            rows = connection.execute(
-                f"SELECT {described} FROM validated.{quoted(table)} WHERE {condition}", values
-            ).to_arrow_table()
-            alone.register("incoming", rows)
-            alone.execute(f"INSERT INTO validated.{quoted(table)} SELECT {described} FROM incoming")
-            alone.unregister("incoming")
-        listed = ", ".join(quoted(name) if name in spec.key else f"CAST({quoted(name)} AS DOUBLE)" for name in columns)
-        try:
-            with confined(alone, compiled) as one:
-                return one.execute(f"SELECT {listed} FROM (\n{compiled.body}\n) WHERE {where}", unit).fetchall()
-        except duckdb.Error as error:
-            raise explain(error, compiled, lines_before=1) from None
+    for table in spec.tables:
+        condition, values = f"{quoted(spec.subject_of(table))} = ?", [subject]
+        if table == spec.subject_table:
+            condition, values = _known_units(spec, where, condition), [*unit, *_by_then(spec, subject, unit)]
+        described = ", ".join(map(quoted, table_types(spec, table)))
+        rows = connection.execute(
+            f"SELECT {described} FROM validated.{quoted(table)} WHERE {condition}", values
+        ).to_arrow_table()
+        alone.execute(f"TRUNCATE validated.{quoted(table)}")
+        alone.register("incoming", rows)
+        alone.execute(f"INSERT INTO validated.{quoted(table)} SELECT {described} FROM incoming")
+        alone.unregister("incoming")
+    listed = ", ".join(quoted(name) if name in spec.key else f"CAST({quoted(name)} AS DOUBLE)" for name in columns)
+    try:
+        with confined(alone, compiled) as one:
+            return one.execute(f"SELECT {listed} FROM (\n{compiled.body}\n) WHERE {where}", unit).fetchall()
+    except duckdb.Error as error:
+        raise explain(error, compiled, lines_before=1) from None
 
 
 def _known_units(spec: CohortSpec, where: str, same_subject: str) -> str:

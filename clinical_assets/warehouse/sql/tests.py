@@ -176,7 +176,8 @@ def run_tests_on(
     columns = list(dict.fromkeys(column for test in prepared for column in test.columns))
     _keep(connection, _MODEL, compiled, columns)
     try:
-        return tuple(_run(connection, project, compiled, test) for test in prepared)
+        (rows,) = connection.execute(f"SELECT count(*) FROM {_MODEL}").fetchone() or (0,)
+        return tuple(_run(connection, project, compiled, test, int(rows)) for test in prepared)
     finally:
         connection.execute(f"DROP TABLE IF EXISTS {_MODEL}")
 
@@ -261,7 +262,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, table: str, compiled: CompiledM
 
 
 def _run(
-    connection: duckdb.DuckDBPyConnection, project: SqlProject, compiled: CompiledModel, test: _Prepared
+    connection: duckdb.DuckDBPyConnection, project: SqlProject, compiled: CompiledModel, test: _Prepared, rows: int
 ) -> SqlTestResult:
     import duckdb
 
@@ -273,7 +274,6 @@ def _run(
     whole = f"(\n{other.sql}\n)" if isinstance(other, CompiledModel) else other or ""
     try:
         (failures,) = connection.execute(f"SELECT count(*) FROM ({failing})").fetchone() or (0,)
-        (rows,) = connection.execute(f"SELECT count(*) FROM {_MODEL}").fetchone() or (0,)
         examples = _examples(connection, project, compiled, test, failing) if failures else ()
     except duckdb.Error as error:
         words = engine_words(error, known=failing)
@@ -286,7 +286,7 @@ def _run(
         column=declared.column,
         detail=test.filled(audit.promise),
         severity=declared.test.severity,
-        rows=int(rows),
+        rows=rows,
         failures=int(failures),
         examples=examples,
         sql=test.filled(audit.failing, model=f"(\n{compiled.sql}\n)", other=whole),
