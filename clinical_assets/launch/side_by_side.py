@@ -162,7 +162,7 @@ class _Server:
         run_id = new_run_id()
         started = time.monotonic()
         with self._under_way.one(run_id, worker):
-            future = worker.pool.submit(run_cohort, cohort, self._job, run_id, assets)
+            future = worker.pool.submit(run_cohort, cohort, self._job, run_id, assets, afresh=not assets)
             try:
                 _watch(future, self._instance, cohort, run_id, self._progress)
                 return future.result()

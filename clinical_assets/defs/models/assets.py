@@ -14,7 +14,7 @@ import dagster as dg
 from clinical_assets.defs.shared import ledger_events
 from clinical_assets.defs.shared.cohort_asset import AssetPart, AssetResult, cohort_asset
 from clinical_assets.defs.shared.made_from import MadeFrom, card_parts, has_training, model_parts
-from clinical_assets.defs.shared.run_tags import CAUSE_TAG
+from clinical_assets.defs.shared.run_tags import AFRESH_TAG, CAUSE_TAG
 from clinical_assets.workspace import CohortHandle
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from clinical_assets.modelling.evaluation.result import TrainingResult
     from clinical_assets.modelling.tracking.mlflow_runs import TrackedRun
     from clinical_assets.modelling.tracking.registry import Version
+    from clinical_assets.modelling.trainings.make_bundle import StoredTraining
     from clinical_assets.modelling.trainings.report import TrainingReport
     from clinical_assets.modelling.trainings.trainings import Training
 
@@ -80,9 +81,11 @@ def risk_modelling(
         sql=cohort.sql,
         run_id=context.run.run_id,
         progress=lambda what, done, of: context.log.info(f"{what}: {done} of {of}"),
+        afresh=AFRESH_TAG in context.run.tags,
     )
     result, report, training = kept.result, kept.report, kept.training
-    version = _record(tracked, result, report, training)
+    version = _record(tracked, kept)
+    searches = {name: origin.training for name, origin in kept.origins.items()}
     facts = TrainingFacts(
         training=result.digest,
         selected=result.selected,
@@ -90,13 +93,15 @@ def risk_modelling(
         events=result.events,
         evidence=evidence_digests(cohort.warehouse, training),
     )
+    if searches:
+        facts = facts.model_copy(update={"searches_from": searches})
     ledger_events.record(context, cohort, "training", digest=version.digest, facts=facts)
     cause = context.run.tags.get(CAUSE_TAG)
     if cause is not None:
         asked = RetrainFacts(cause=cause)
         ledger_events.record(context, cohort, "retrain", digest=version.digest, reason="refit", facts=asked)
     return {
-        "candidate_models": AssetResult(result.digest, _candidates(result, report)),
+        "candidate_models": AssetResult(result.digest, _candidates(kept)),
         "risk_model": AssetResult(training.bundle().digest, _model(result, report, training, version)),
         "decision_threshold": AssetResult(result.digest, _threshold(result, report)),
     }
@@ -126,12 +131,17 @@ def model_card(_: dg.AssetExecutionContext, cohort: CohortHandle, tracked: "Trac
     )
 
 
-def _candidates(result: "TrainingResult", report: "TrainingReport") -> dict[str, Any]:
+def _candidates(kept: "StoredTraining") -> dict[str, Any]:
+    result, report = kept.result, kept.report
     return {
         "dagster/row_count": len(result.candidates),
         "candidates": _candidate_rows(report.results),
         "selected": result.selected,
         "settings tried": result.trials.height,
+        "not fitted again": [
+            {"candidate": name, "training": origin.training, "run": origin.run_id}
+            for name, origin in kept.origins.items()
+        ],
         "seconds by stage": json.dumps({name: round(s, 3) for name, s in result.profile.items()}),
         "nested estimates": report.pictures.get("candidates"),
         "every setting tried": report.pictures.get("trials"),
@@ -169,20 +179,22 @@ def _threshold(result: "TrainingResult", report: "TrainingReport") -> dict[str, 
     }
 
 
-def _record(run: "TrackedRun", result: "TrainingResult", report: "TrainingReport", training: "Training") -> "Version":
+def _record(run: "TrackedRun", kept: "StoredTraining") -> "Version":
     """Leave candidates, measures, pictures and the bundle in MLflow; the bundle becomes the cohort's challenger."""
     from clinical_assets.modelling.tracking.mlflow_training import record_training
     from clinical_assets.modelling.tracking.registry import register
 
-    made = report.results.provenance
+    report, made = kept.report, kept.report.results.provenance
     pictures = {f"pictures/{name}.png": content for name, content in report.pictures.items()}
-    record_training(run, result, spec_digest=made.spec_digest, files=pictures)
+    record_training(
+        run, kept.result, spec_digest=made.spec_digest, searches_from=list(kept.origins.values()), files=pictures
+    )
     return register(
-        training.bundle(),
+        kept.training.bundle(),
         run=run,
         data_digest=made.data_digest,
         spec_digest=made.spec_digest,
-        synthetic=result.synthetic,
+        synthetic=kept.result.synthetic,
     )
 
 

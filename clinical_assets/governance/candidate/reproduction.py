@@ -28,7 +28,8 @@ from clinical_assets.governance.candidate.recalibration_lineage import origin_of
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import DESCRIPTION, BundleManifest
 from clinical_assets.modelling.bundle.bundle_files import RUN
-from clinical_assets.modelling.trainings.make_bundle import make_bundle, processor
+from clinical_assets.modelling.trainings.make_bundle import make_bundle
+from clinical_assets.modelling.trainings.trainings import processor
 from clinical_assets.sources.files import workspace
 from clinical_assets.warehouse.features.features import build_features
 from clinical_assets.warehouse.snapshots.snapshot_files import find_snapshot, snapshot_path

@@ -88,6 +88,10 @@ class TrainingResult:
     sample_size : SampleSize
     profile : dict
         Seconds by stage; not content.
+    search_key : str
+        Digest of all that its searches depend on; see ``kept_search``. Not content.
+    taken_over : tuple of str
+        Candidates whose search was not fitted again, because an earlier training had made the same. Not content.
     """
 
     cohort: str
@@ -113,6 +117,8 @@ class TrainingResult:
     subgroups: tuple[SubgroupRow, ...]
     sample_size: SampleSize
     profile: dict[str, float]
+    search_key: str = ""
+    taken_over: tuple[str, ...] = ()
 
     @property
     def selected(self) -> str:

@@ -23,6 +23,7 @@ from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation, evaluate
 from clinical_assets.modelling.evaluation.followed import FollowedRisks, everybody_at_risk, with_the_censored
+from clinical_assets.modelling.evaluation.kept_search import KeptSearch, search_key
 from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_rows
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
@@ -35,7 +36,7 @@ from clinical_assets.modelling.leakage.sources import FeatureSources
 from clinical_assets.modelling.search import candidates as models
 from clinical_assets.modelling.search.fitting import fit_final
 from clinical_assets.modelling.search.published import candidate_type, is_published
-from clinical_assets.modelling.search.search import NestedEstimate, SearchProgress, nested, trials_frame
+from clinical_assets.modelling.search.search import NestedEstimate, Searched, SearchProgress, nested, trials_frame
 from clinical_assets.modelling.search.selection import select
 from clinical_assets.modelling.table.inputs import ModelInput, TrainingTable, model_input
 from clinical_assets.modelling.table.row_losses import action_risk, mean_auroc
@@ -60,6 +61,8 @@ def train_cohort(
     raw_frame: pl.DataFrame | None = None,
     lineage: FeatureSources | None = None,
     rehearse: Callable[[ModelInput, Modelling], None] | None = None,
+    software: str = "",
+    kept: KeptSearch | None = None,
 ) -> TrainingResult:
     """Train, choose, calibrate and judge the models of one cohort.
 
@@ -77,6 +80,10 @@ def train_cohort(
         Help to find leaks; see ``leakage.find_leaks``.
     rehearse : callable, optional
         Looks at the training rows before the search, and raises what would make the result useless.
+    software : str
+        Names the code, the libraries and the machine; searches of another one are not taken over.
+    kept : KeptSearch, optional
+        Of an earlier training. Candidates whose search would be the same are not fitted again; results are equal.
 
     Returns
     -------
@@ -108,17 +115,23 @@ def train_cohort(
     names = tuple(dict.fromkeys(spec.modelling.candidates))
     with watch.stage("libraries"):
         _load(names, spec.modelling)
+    key = search_key(train, spec.modelling, software=software)
+    known, unknown = _taken_over(kept if kept is not None and kept.key == key else None, names, train, table, spec)
     with _one_thread_each(), _quiet():
-        if rehearse is not None:
+        if rehearse is not None and unknown:
             with watch.stage("rehearsal"):
                 rehearse(train, spec.modelling)
         with watch.stage("nested search"):
-            estimates = nested(
+            estimates = _in_order(
                 names,
-                train,
-                modelling=spec.modelling,
-                workers=workers or min(WORKERS, os.cpu_count() or 1),
-                progress=progress,
+                known,
+                nested(
+                    unknown,
+                    train,
+                    modelling=spec.modelling,
+                    workers=workers or min(WORKERS, os.cpu_count() or 1),
+                    progress=progress,
+                ),
             )
         with watch.stage("leaks of the models"):
             leaks = (*leaks, *_model_leaks(estimates, train, spec, found=leaks, subjects=raw_frame))
@@ -137,7 +150,12 @@ def train_cohort(
             )
         chosen = estimates[selection.selected]
         with watch.stage("final model"):
-            model, final = fit_final(selection.selected, train, modelling=spec.modelling)
+            model, final = fit_final(
+                selection.selected,
+                train,
+                modelling=spec.modelling,
+                found=_final_search(kept, selection.selected, unknown, train, spec),
+            )
         with watch.stage("threshold"):
             decision = decide_threshold(
                 train.y >= action_from,
@@ -205,7 +223,29 @@ def train_cohort(
         subgroups=subgroups,
         sample_size=size,
         profile=watch.seconds,
+        search_key=key,
+        taken_over=tuple(name for name in names if name not in unknown),
     )
+
+
+def _taken_over(
+    kept: KeptSearch | None, names: tuple[str, ...], train: ModelInput, table: TrainingTable, spec: CohortSpec
+) -> tuple[dict[str, NestedEstimate], tuple[str, ...]]:
+    """What an earlier training found out of candidates, and the candidates that are left to be fitted."""
+    known = {} if kept is None else kept.estimates(names, train, table.key, spec.modelling)
+    return known, tuple(name for name in names if name not in known)
+
+
+def _in_order(
+    names: tuple[str, ...], known: Mapping[str, NestedEstimate], fitted: Mapping[str, NestedEstimate]
+) -> dict[str, NestedEstimate]:
+    return {name: fitted.get(name) or known[name] for name in names}
+
+
+def _final_search(
+    kept: KeptSearch | None, selected: str, unknown: tuple[str, ...], train: ModelInput, spec: CohortSpec
+) -> Searched | None:
+    return None if kept is None or selected in unknown else kept.final(selected, train, spec.modelling)
 
 
 def _model_leaks(

@@ -17,7 +17,7 @@ from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.candidate_type import Parameters
 from clinical_assets.modelling.search.published import candidate_type, is_published
 from clinical_assets.modelling.search.recalibration import IDENTITY, Recalibration
-from clinical_assets.modelling.search.search import Tuned, fit_setting, tune
+from clinical_assets.modelling.search.search import Searched, Tuned, fit_setting, tune, tuned_again
 from clinical_assets.modelling.search.uncertainty import RiskUncertainty, risk_uncertainty
 from clinical_assets.modelling.table.inputs import ModelInput, features_of, finite_or_missing
 
@@ -109,7 +109,9 @@ class FittedModel:
         return self.recalibration.apply(self.raw_risk(X))
 
 
-def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[FittedModel, Tuned]:
+def fit_final(
+    name: str, data: ModelInput, *, modelling: Modelling, found: Searched | None = None
+) -> tuple[FittedModel, Tuned]:
     """Search once on all training rows, refit with the best setting, recalibrate on its out-of-fold scores.
 
     Parameters
@@ -120,13 +122,15 @@ def fit_final(name: str, data: ModelInput, *, modelling: Modelling) -> tuple[Fit
         All training rows, and none of the holdout.
     modelling : Modelling
         Criterion, imbalance strategies and search budget.
+    found : Searched, optional
+        What this search found earlier, on these rows; see ``kept_search``.
 
     Returns
     -------
     FittedModel, Tuned
         The model, and the search that led to it.
     """
-    tuned = tune(name, data, modelling=modelling)
+    tuned = tune(name, data, modelling=modelling) if found is None else tuned_again(found, data, modelling=modelling)
     kind = candidate_type(name, modelling, data.feature_columns)
     pipeline = fit_setting(kind, tuned.parameters, tuned.imbalance, data, seed=modelling.search.seed)
     pipeline = candidates.without_sampler(pipeline)

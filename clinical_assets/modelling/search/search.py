@@ -21,7 +21,7 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates, recalibration
-from clinical_assets.modelling.search.candidate_type import AnyCandidate, Parameters
+from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType, Parameters
 from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of
 from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.published import candidate_type
@@ -58,15 +58,11 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """What a search found.
+class Searched:
+    """The setting that a search found.
 
     Attributes
     ----------
-    raw : array of shape (n,) or (n, k)
-        Raw out-of-fold risks of the best setting on the rows searched.
-    recalibration : Recalibration
-        Fitted on them.
     trials : tuple of Trial
         All settings, in the order tried.
     """
@@ -76,9 +72,29 @@ class Tuned:
     parameters: Parameters
     imbalance: str
     inner_score: float
+    trials: tuple[Trial, ...]
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Searched:
+        """The setting of least score among all that a search tried; of equal ones the first tried."""
+        best = min(trials, key=lambda trial: (trial.inner_score, trial.trial))
+        return cls(best.candidate, best.outer_fold, best.parameters, best.imbalance, best.inner_score, tuple(trials))
+
+
+@dataclass(frozen=True)
+class Tuned(Searched):
+    """What a search found, with what its best setting gave on the rows searched.
+
+    Attributes
+    ----------
+    raw : array of shape (n,) or (n, k)
+        Raw out-of-fold risks of the best setting.
+    recalibration : Recalibration
+        Fitted on them.
+    """
+
     raw: FloatArray
     recalibration: Recalibration
-    trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True)
@@ -87,23 +103,23 @@ class NestedEstimate:
 
     Attributes
     ----------
-    raw : array of shape (n,) or (n, k)
-        As the refitted pipelines give them.
+    raw : array of shape (n,) or (n, k), or None
+        As the refitted pipelines give them; None where an earlier search of more than two classes did not keep them.
     risk : array of the same shape
         After each outer fold's own recalibration: what the procedure would have served.
     fold : array of shape (n,)
         Outer fold, 1 .. k, in which the row was judged.
-    tuned : tuple of Tuned
+    tuned : tuple of Searched
         What the search found inside each outer fold.
     censored_risk : array of shape (m,) or None
         As `risk`, of the censored that the rows carry; None where the outcome is no time to an event.
     """
 
     candidate: str
-    raw: FloatArray
+    raw: FloatArray | None
     risk: FloatArray
     fold: IntArray
-    tuned: tuple[Tuned, ...]
+    tuned: tuple[Searched, ...]
     censored_risk: FloatArray | None = None
 
 
@@ -158,7 +174,7 @@ def tune(
         draws = len(strategies) > 1 and fixed is None
         imbalance = asked.suggest_categorical("imbalance", strategies) if draws else strategies[0]
         raw = inner.out_of_fold(parameters, imbalance)
-        mapped = recalibration.fit(data.y, raw, data.weights) if kind.recalibrated else recalibration.IDENTITY
+        mapped = _recalibrated(kind, data, raw)
         risk = mapped.apply(raw)
         score = _score(data, risk, modelling.criterion)
         study.tell(asked, score)
@@ -169,7 +185,29 @@ def tune(
         if best is None or score < best[0]:
             best, winner = (score, raw, mapped), tried[-1]
     assert best is not None
-    return Tuned(name, outer_fold, winner.parameters, winner.imbalance, best[0], best[1], best[2], tuple(tried))
+    return Tuned(name, outer_fold, winner.parameters, winner.imbalance, best[0], tuple(tried), best[1], best[2])
+
+
+def tuned_again(found: Searched, data: ModelInput, *, modelling: Modelling) -> Tuned:
+    """What a search that was kept found, with the scores of its best setting computed again: equal to the bit.
+
+    Parameters
+    ----------
+    found : Searched
+        Of the same rows, description of the search and libraries.
+    data : ModelInput
+        The rows searched.
+    modelling : Modelling
+        Inner folds and seed.
+    """
+    search, kind = modelling.search, candidate_type(found.candidate, modelling, data.feature_columns)
+    inner = InnerFolds(kind, data, search.seed, search.inner_folds, found.outer_fold)
+    raw = inner.out_of_fold(found.parameters, found.imbalance)
+    return Tuned(**vars(found), raw=raw, recalibration=_recalibrated(kind, data, raw))
+
+
+def _recalibrated(kind: CandidateType, data: ModelInput, raw: FloatArray) -> Recalibration:
+    return recalibration.fit(data.y, raw, data.weights) if kind.recalibrated else recalibration.IDENTITY
 
 
 def nested(
@@ -266,7 +304,7 @@ def side_by_side(
     return results
 
 
-def trials_frame(searches: Iterable[Tuned]) -> pl.DataFrame:
+def trials_frame(searches: Iterable[Searched]) -> pl.DataFrame:
     """Every trial of the searches as a row.
 
     Columns: candidate, outer_fold (0 is the final search), trial, imbalance, parameters (JSON), inner_score,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from clinical_assets.foundation.canonical import readable_json
+from clinical_assets.modelling.evaluation.kept_search import Origin
 from clinical_assets.modelling.evaluation.result import TrainingResult
 from clinical_assets.modelling.tracking.mlflow_runs import TrackedRun
 from clinical_assets.modelling.tracking.mlflow_values import Candidate
@@ -18,6 +19,7 @@ def record_training(
     result: TrainingResult,
     *,
     spec_digest: str,
+    searches_from: Sequence[Origin] = (),
     files: Mapping[str, bytes | str | Path] | None = None,
 ) -> None:
     """Keep a training: candidates nested, the final model's setting, the holdout's measures, pictures, trials.
@@ -30,11 +32,18 @@ def record_training(
         Scores of single rows are not written.
     spec_digest : str
         Of the description trained from.
+    searches_from : sequence of Origin
+        Earlier trainings whose searches were taken over; their MLflow runs carry the tag ``dagster_run_id`` too.
     files : mapping of path to content, optional
         Pictures and the like, beside ``results.json`` and ``trials.csv``.
     """
+    earlier = {
+        "searches_from_training": ", ".join(dict.fromkeys(origin.training for origin in searches_from)),
+        "searches_from_dagster_run": ", ".join(dict.fromkeys(origin.run_id for origin in searches_from)),
+    }
     run.tag(
         {
+            **(earlier if searches_from else {}),
             "data_digest": result.data_digest,
             "spec_digest": spec_digest,
             "result_digest": result.digest,

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
-from clinical_assets.foundation.canonical import readable_json
+from clinical_assets.foundation.canonical import readable_json, value_digest
+from clinical_assets.foundation.code_digest import code_digest
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_description import (
@@ -26,10 +27,13 @@ from clinical_assets.modelling.bundle.bundle_description import (
 )
 from clinical_assets.modelling.bundle.rehearsal import rehearse_export
 from clinical_assets.modelling.description.participants import participant_flow
+from clinical_assets.modelling.evaluation.kept_search import KeptSearch, Origin
 from clinical_assets.modelling.evaluation.result import TrainingResult
+from clinical_assets.modelling.evaluation.stored_searches import read_searches, write_searches
 from clinical_assets.modelling.evaluation.training import train_cohort
 from clinical_assets.modelling.leakage.leakage import LeakageFound
-from clinical_assets.modelling.search.search import SearchProgress
+from clinical_assets.modelling.search.fitting import fit_final
+from clinical_assets.modelling.search.search import SearchProgress, nested
 from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.modelling.table.row_losses import action_risk
 from clinical_assets.modelling.trainings import trainings
@@ -62,6 +66,8 @@ class Made:
         Verified.
     provenance : dict
         As ``trainings.provenance`` gave it.
+    origins : dict of candidate to Origin
+        Earlier trainings whose searches were taken over.
     """
 
     table: FeatureTable
@@ -69,6 +75,7 @@ class Made:
     holdout_scores: pl.DataFrame
     bundle: Bundle
     provenance: dict[str, Any]
+    origins: dict[str, Origin]
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,7 @@ class StoredTraining:
     result: TrainingResult
     report: TrainingReport
     training: trainings.Training
+    origins: dict[str, Origin]
 
 
 def make_bundle(
@@ -88,6 +96,7 @@ def make_bundle(
     folder: Path,
     run: Mapping[str, Any] | None = None,
     progress: SearchProgress | None = None,
+    kept: KeptSearch | None = None,
 ) -> Made:
     """Train on the features that stand in a warehouse and seal the winner.
 
@@ -105,6 +114,8 @@ def make_bundle(
         Plain values that name this run only; they do not count for the digest.
     progress : callable, optional
         Told after every job of the nested search.
+    kept : KeptSearch, optional
+        Searches of an earlier training, taken over where they would come out the same.
 
     Raises
     ------
@@ -126,7 +137,10 @@ def make_bundle(
         raw_frame=warehouse.query(f"SELECT * FROM validated.{quoted(spec.subject_table)}"),
         lineage=sql.lineage(sql.feature_model),
         rehearse=rehearse_export,
+        software=software(spec),
+        kept=kept,
     )
+    origins = {name: kept.origins[name] for name in result.taken_over} if kept is not None else {}
     made = trainings.provenance(
         spec,
         data_digest=table.digest,
@@ -149,7 +163,11 @@ def make_bundle(
             provenance=TrainingProvenance.model_validate(made),
             **_class_costs(spec),
         ),
-        run={**(run or {}), "processor": processor()},
+        run={
+            **(run or {}),
+            "processor": trainings.processor(),
+            **({"searches_from": {name: origin._asdict() for name, origin in origins.items()}} if origins else {}),
+        },
         by_digest=True,
     )
     return Made(
@@ -158,11 +176,18 @@ def make_bundle(
         holdout_scores=_served(result, table, bundle),
         bundle=bundle,
         provenance=made,
+        origins=origins,
     )
 
 
 def train_and_keep(
-    spec: CohortSpec, *, warehouse: Warehouse, sql: SqlProject, run_id: str, progress: SearchProgress | None = None
+    spec: CohortSpec,
+    *,
+    warehouse: Warehouse,
+    sql: SqlProject,
+    run_id: str,
+    progress: SearchProgress | None = None,
+    afresh: bool = False,
 ) -> StoredTraining:
     """Train, and keep bundle, report, description and scored rows as the cohort's newest training.
 
@@ -178,6 +203,8 @@ def train_and_keep(
         The run that trains; it stands beside the bundle, outside its digest.
     progress : callable, optional
         Called with (what, done, total).
+    afresh : bool
+        True fits every candidate, although the newest training had made the same search.
 
     Raises
     ------
@@ -195,6 +222,7 @@ def train_and_keep(
             folder=trainings.models_folder(settings, spec.name),
             run={"dagster_run_id": run_id},
             progress=progress,
+            kept=None if afresh else read_searches(warehouse),
         )
     except (LeakageFound, InsufficientData) as error:
         leaks = error.leaks if isinstance(error, LeakageFound) else ()
@@ -214,8 +242,21 @@ def train_and_keep(
         },
         run_id=run_id,
     )
-    _keep_tables(warehouse, made)
-    return StoredTraining(result=made.result, report=report, training=training)
+    _keep_tables(warehouse, made, run_id)
+    return StoredTraining(result=made.result, report=report, training=training, origins=made.origins)
+
+
+def software(spec: CohortSpec) -> str:
+    """Digest of what a search runs: the code of this package, the libraries, Python and the processor."""
+    return value_digest(
+        {
+            "code": [code_digest(nested), code_digest(fit_final)],
+            "libraries": trainings.libraries(spec),
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "processor": trainings.processor(),
+        }
+    )
 
 
 def raw_digests(warehouse: Warehouse, spec: CohortSpec) -> dict[str, str]:
@@ -248,17 +289,7 @@ def _class_costs(spec: CohortSpec) -> dict[str, Any]:
     return {} if costs is None else {"class_costs": costs.matrix}
 
 
-def processor() -> str:
-    """Model of the processor: sums of floating-point numbers may differ between two in the last digit."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return (named or [platform.processor()])[0] or platform.machine()
-
-
-def _keep_tables(warehouse: Warehouse, made: Made) -> None:
+def _keep_tables(warehouse: Warehouse, made: Made, run_id: str) -> None:
     """Every setting tried, and the scores that nobody may tune on again, beside the features they came from."""
     result = made.result
     tables = {
@@ -272,6 +303,8 @@ def _keep_tables(warehouse: Warehouse, made: Made) -> None:
             connection.register("_kept", frame.to_arrow())
             connection.execute(f"CREATE OR REPLACE TABLE model.{name} AS SELECT * FROM _kept")
             connection.unregister("_kept")
+        fitted = {candidate.name: Origin(result.digest, run_id) for candidate in result.candidates}
+        write_searches(connection, result.search_key, fitted | made.origins)
         write_reference(
             connection,
             table=made.table,

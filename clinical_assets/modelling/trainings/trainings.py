@@ -144,6 +144,16 @@ def libraries(spec: CohortSpec) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in sorted({*_LIBRARIES, *boosters, *own})}
 
 
+def processor() -> str:
+    """Model of the processor: sums of floating-point numbers may differ between two in the last digit."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:  # not Linux
+        lines = []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return (named or [platform.processor()])[0] or platform.machine()
+
+
 def keep(
     settings: Settings,
     cohort: str,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from clinical_assets.reporting.charts.page import Page, Pen
-from clinical_assets.reporting.charts.panel import Entry, Panel
+from clinical_assets.reporting.charts.page import ChartPage, Pen
+from clinical_assets.reporting.charts.panel import LegendEntry, Panel
 from clinical_assets.reporting.figures import ACCENT, USUAL_SIZE
 
 _AXIS = "#000000"
@@ -43,7 +43,7 @@ def draw(
     heights : sequence of float, optional
         Shares of the height of the rows.
     """
-    page = Page(width, height)
+    page = ChartPage(width, height)
     top = page.height - _GAP
     if synthetic:
         top -= page.text(page.width / 2, top, "SYNTHETIC RECORDS", 8, "center top", ACCENT, bold=True) + _GAP
@@ -68,7 +68,7 @@ def draw(
 class _Framed:
     """A panel with its axes, once the room beside them is known."""
 
-    def __init__(self, page: Page, panel: Panel) -> None:
+    def __init__(self, page: ChartPage, panel: Panel) -> None:
         self.page, self.panel = page, panel
         self.xlim = panel.xlim or _around(panel.xs)
         self.ylim = panel.ylim or _around(panel.ys)
@@ -126,7 +126,14 @@ class _Framed:
 
 
 def _legend(
-    page: Page, entries: Sequence[Entry], x: float, y: float, columns: int, *, at: str = "center", above: bool = False
+    page: ChartPage,
+    entries: Sequence[LegendEntry],
+    x: float,
+    y: float,
+    columns: int,
+    *,
+    at: str = "center",
+    above: bool = False,
 ) -> float:
     """Draw a legend at a point, hanging from it or standing on it; its height."""
     if not entries:

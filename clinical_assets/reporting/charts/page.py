@@ -29,7 +29,7 @@ _EXTENTS: dict[tuple[str, float, bool], tuple[float, float, float]] = {}
 _MOST_EXTENTS = 5000
 
 
-class Page:
+class ChartPage:
     """An empty picture of ``width`` x ``height`` inches; what is drawn has its place in pixels from the lower left."""
 
     def __init__(self, width: float, height: float) -> None:
@@ -137,7 +137,7 @@ class Page:
 class Pen:
     """Draws on a page in the numbers of one panel's axes."""
 
-    page: Page
+    page: ChartPage
     box: tuple[float, float, float, float]
     xlim: tuple[float, float]
     ylim: tuple[float, float]

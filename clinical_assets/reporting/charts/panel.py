@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Entry:
+class LegendEntry:
     """One line of a legend."""
 
     text: str
@@ -69,7 +69,7 @@ class Panel:
     legend: Literal["upper left", "lower right", "below", "picture", None] = None
     columns: int = 3
     drawn: list[tuple[float, Callable[[Pen], None]]] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[LegendEntry] = field(default_factory=list)
     xs: list[float] = field(default_factory=list)
     ys: list[float] = field(default_factory=list)
 
@@ -175,7 +175,7 @@ class Panel:
     def _add(self, draw: Callable[[Pen], None], level: float, label: str | None, colour: str, **how: Any) -> None:
         self.drawn.append((level, draw))
         if label is not None:
-            self.entries.append(Entry(label, colour, **how))
+            self.entries.append(LegendEntry(label, colour, **how))
 
     def _seen(self, x: np.ndarray, y: np.ndarray) -> None:
         self.xs += x[np.isfinite(x)].tolist()

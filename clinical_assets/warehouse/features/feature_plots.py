@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 
 from clinical_assets.reporting.charts.drawing import draw
-from clinical_assets.reporting.charts.page import Page
+from clinical_assets.reporting.charts.page import ChartPage
 from clinical_assets.reporting.charts.panel import Panel
 from clinical_assets.reporting.figures import DPI, INK, QUIET
 from clinical_assets.warehouse.store.sql_text import quoted
@@ -89,7 +89,7 @@ def distributions_picture(connection: duckdb.DuckDBPyConnection, relation: str, 
     if not panels:
         return None
     across = min(4, len(panels))
-    page = Page(2.1 * across, 1.2 * math.ceil(len(panels) / across))
+    page = ChartPage(2.1 * across, 1.2 * math.ceil(len(panels) / across))
     width, height = page.width / across, 1.2 * DPI
 
     def place(right: float, down: float) -> tuple[float, float]:

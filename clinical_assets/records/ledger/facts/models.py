@@ -20,6 +20,8 @@ class TrainingFacts(LedgerFacts):
         Of a recalibration; see `Derivation`.
     evidence : dict
         Digests of what the model is judged by.
+    searches_from : dict or None
+        Of a training: candidates whose search was not fitted again, each with the digest of the training that did.
     """
 
     training: str | None = None
@@ -32,6 +34,7 @@ class TrainingFacts(LedgerFacts):
     slope: float | None = None
     cause: str | None = None
     evidence: dict[str, str] | None = None
+    searches_from: dict[str, str] | None = None
 
 
 class RetrainFacts(LedgerFacts):
