@@ -50,6 +50,7 @@ LOGISTIC: dict[str, Any] = {
             "intercept": -3,
             "terms": [
                 {"feature": "marker", "transform": "square_root", "lowest": 0.1, "only_if": {"is_male": 0}},
+                {"feature": "marker", "transform": "inverse", "lowest": 0.1, "coefficient": -0.05},
                 {"feature": "age_years", "transform": "square", "coefficient": 1e-4},
             ],
         },

@@ -119,3 +119,20 @@ def test_a_site_of_the_scottish_registry_has_that_population_and_no_other_table_
     assert shared == {"population"}
     with pytest.raises(ValueError, match=r"of 'population'; there is of acute_lymphoblastic, acute_myeloid, bladder"):
         rates_of("population")
+
+
+def test_more_factors_and_the_history_of_smoking_have_their_relative_risks_and_move_nobody_else() -> None:
+    extras = {"has_copd": {"values": [0, 1], "shares": [0.7, 0.3], "relative_risks": [1, 3]}}
+    history = {"smoked_per_10_years": {"relative_risk": 2.0}, "cigarettes_per_10": {"relative_risk": 1.0}}
+    drawn = {"rows": 12_000, "cases": 3000, "people": 400_000, "ages": (55, 74), "smoking_shares": (0, 0.5, 0.5)}
+    people = first_cancer(6, factors=history, extras=extras, **drawn)["people"]
+    shares = {value: weighted_share(part) for (value,), part in people.group_by("has_copd")}
+    assert shares[1] / shares[0] == pytest.approx(3, rel=0.12)
+    current = people.filter(pl.col("smoking") == "current")
+    assert (current["years_since_stopped"] == 0).all()
+    assert (people["years_smoked"] + people["years_since_stopped"] < people["age"]).all()
+    longer = weighted_share(current.filter(pl.col("years_smoked") >= 50))
+    shorter = weighted_share(current.filter(pl.col("years_smoked") < 42))
+    assert longer > 1.5 * shorter
+    with pytest.raises(ValueError, match="has_copd needs as many values"):
+        first_cancer(6, extras={"has_copd": {"values": [0, 1], "shares": [1], "relative_risks": [1, 3]}})

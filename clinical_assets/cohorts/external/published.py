@@ -33,7 +33,7 @@ class FormulaTerm(Strict):
 
     feature: Name
     coefficient: float = 1
-    transform: Literal["none", "log", "square", "square_root"] = "none"
+    transform: Literal["none", "log", "square", "square_root", "inverse"] = "none"
     lowest: float | None = None
     highest: float | None = None
     bands: tuple[Band, ...] = ()
@@ -45,7 +45,7 @@ class FormulaTerm(Strict):
             raise ValueError(f"the bands of {self.feature} do not rise: write the lowest first, each once")
         if self.bands and self.transform != "none":
             raise ValueError(f"{self.feature} has bands and a transform: a band's value stands for the feature")
-        if self.transform in ("log", "square_root") and (self.lowest is None or self.lowest <= 0):
+        if self.transform in ("log", "square_root", "inverse") and (self.lowest is None or self.lowest <= 0):
             raise ValueError(f"{self.transform} of {self.feature} needs `lowest` above 0, so that it has a value")
         return self
 

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_TRANSFORMS = {"log": np.log, "square": np.square, "square_root": np.sqrt, "inverse": np.reciprocal}
+
+
 @dataclass(frozen=True)
 class Formula:
     """A published formula over features in their order in a model."""
@@ -64,7 +67,7 @@ class Formula:
         if term.bands:
             value = banded(value, term.bands)
         elif term.transform != "none":
-            value = {"log": np.log, "square": np.square, "square_root": np.sqrt}[term.transform](value)
+            value = _TRANSFORMS[term.transform](value)
         counted = term.coefficient * value
         return counted * self._holds(term.only_if, X) if term.only_if else counted
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from clinical_assets.cohorts.external.published import Band, Equation, FormulaTerm
     from clinical_assets.modelling.search.published import Formula
 
-_OPERATORS = {"log": "Log", "square_root": "Sqrt"}
+_OPERATORS = {"log": "Log", "square_root": "Sqrt", "inverse": "Reciprocal"}
 
 
 class GraphPart(Protocol):

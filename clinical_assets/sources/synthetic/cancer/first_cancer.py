@@ -17,7 +17,23 @@ SMOKING = ("never", "former", "current")
 SMOKING_SHARES = (0.55, 0.27, 0.18)
 HEAVY_DRINKERS = 0.08
 BMI_MEAN, BMI_SD = 27.5, 4.5
-FACTORS = ("current_smoker", "former_smoker", "bmi_per_5", "heavy_drinker", "family_history", "specific")
+FACTORS = (
+    "current_smoker",
+    "former_smoker",
+    "bmi_per_5",
+    "heavy_drinker",
+    "family_history",
+    "specific",
+    "cigarettes_per_10",
+    "smoked_per_10_years",
+    "stopped_per_10_years",
+)
+_HISTORY = FACTORS[-3:]
+CIGARETTES = (5, 10, 15, 20, 30, 40)
+CIGARETTE_SHARES = (0.12, 0.22, 0.13, 0.33, 0.12, 0.08)
+STARTED_MEAN, STARTED_SD = 17.5, 3.5
+# What a relative risk of 1 is at, among those who ever smoked.
+_CIGARETTES, _YEARS_SMOKED, _YEARS_STOPPED = 20, 30, 10
 ENDS = ("alive", "cancer", "death")
 _DAYS_PER_YEAR = 365.25
 
@@ -31,9 +47,13 @@ class _People:
     heavy: IntArray
     family: IntArray
     specific: IntArray
+    cigarettes: IntArray
+    smoked: IntArray
+    stopped: IntArray
 
     def factors(self) -> dict[str, FloatArray]:
         """What each relative risk is raised to, as (n,) each."""
+        ever = (self.smoking > 0).astype(float)
         return {
             "current_smoker": (self.smoking == 2).astype(float),
             "former_smoker": (self.smoking == 1).astype(float),
@@ -41,6 +61,9 @@ class _People:
             "heavy_drinker": self.heavy.astype(float),
             "family_history": self.family.astype(float),
             "specific": self.specific.astype(float),
+            "cigarettes_per_10": ever * (self.cigarettes - _CIGARETTES) / 10,
+            "smoked_per_10_years": ever * (self.smoked - _YEARS_SMOKED) / 10,
+            "stopped_per_10_years": (self.smoking == 1) * (self.stopped - _YEARS_STOPPED) / 10,
         }
 
 
@@ -58,6 +81,8 @@ def first_cancer(
     people: int = 200_000,
     family_share: float = 0.06,
     specific_share: float = 0.05,
+    smoking_shares: Sequence[float] = SMOKING_SHARES,
+    extras: Mapping[str, Any] | None = None,
 ) -> dict[str, pl.DataFrame]:
     """First cancer of one site within a horizon: published incidence times relative risk, with death competing.
 
@@ -93,13 +118,19 @@ def first_cancer(
         Records wanted, those with the cancer among them, and people to draw from.
     family_share, specific_share : float
         Share of people with a family history of this cancer, and with the site's specific factor.
+    smoking_shares : three float
+        Shares of `SMOKING` among the people.
+    extras : mapping
+        More factors, by the name of their column: ``values`` (integers), ``shares`` of the people who have each, and
+        ``relative_risks`` of each. Independent of all else. Other keys are for readers.
 
     Returns
     -------
     dict
         Table ``people``: person_id, age (whole years), sex, smoking, bmi (kg/m2), heavy_drinker, family_history,
-        specific_factor (0/1), follow_up_days, ended_with (`ENDS`), stands_for. Table ``truth``: person_id, and
-        ``risk``, the true chance of the cancer within the horizon.
+        specific_factor (0/1), the extras, cigarettes_per_day, years_smoked and years_since_stopped (0 for never
+        smokers) where ``factors`` has one of these, follow_up_days, ended_with (`ENDS`), stands_for. Table ``truth``:
+        person_id, and ``risk``, the true chance of the cancer within the horizon.
 
     Raises
     ------
@@ -115,8 +146,21 @@ def first_cancer(
         raise ValueError("rows must be more than cases, and the others no more than people")
     rates = _rates(incidence, share, sexes)
     random = np.random.default_rng(seed)
-    drawn = _draw(random, people, sexes=sexes, ages=ages, family_share=family_share, specific_share=specific_share)
-    cancer, death = yearly_risks(drawn.age, drawn.sex, _relative(drawn, factors or {}), rates=rates, years=years)
+    drawn = _draw(
+        random,
+        people,
+        sexes=sexes,
+        ages=ages,
+        family_share=family_share,
+        specific_share=specific_share,
+        smoking_shares=smoking_shares,
+    )
+    more, log_more = _extras(np.random.default_rng([seed, 1]), people, extras or {})
+    if set(_HISTORY) & set(factors or {}):
+        more |= {"cigarettes_per_day": drawn.cigarettes, "years_smoked": drawn.smoked}
+        more["years_since_stopped"] = drawn.stopped
+    relative = _relative(drawn, factors or {}, log_more)
+    cancer, death = yearly_risks(drawn.age, drawn.sex, relative, rates=rates, years=years)
     risk, dies = cancer.sum(axis=1), death.sum(axis=1)
     dense, thin = cases / risk.sum(), (rows - cases) / (1 - risk).sum()
     if dense * risk.max() > 1:
@@ -134,7 +178,7 @@ def first_cancer(
     for code, chances in ((1, cancer), (2, death)):
         time[ended == code] = _when(random, chances[place[ended == code]])
     order = random.permutation(len(place))
-    return _tables(drawn, place[order], ended[order], time[order], weight[order], risk)
+    return _tables(drawn, more, place[order], ended[order], time[order], weight[order], risk)
 
 
 def _rates(incidence: str, share: float | Mapping[str, float], sexes: Sequence[str]) -> CancerRates:
@@ -157,27 +201,52 @@ def _draw(
     ages: Sequence[int],
     family_share: float,
     specific_share: float,
+    smoking_shares: Sequence[float],
 ) -> _People:
     youngest, oldest = ages
     if not FIRST_AGE <= youngest < oldest <= 100:
         raise ValueError(f"ages are {list(ages)}; they must rise, from {FIRST_AGE} to 100")
     numbers = np.array([SEXES.index(sex) for sex in sexes])
+    age, sex = random.integers(youngest, oldest + 1, people), numbers[random.integers(0, len(numbers), people)]
+    smoking = random.choice(len(SMOKING), size=people, p=tuple(smoking_shares))
+    history = np.random.default_rng(random.bit_generator.seed_seq.spawn(1)[0])  # type: ignore[attr-defined]
+    started = np.round(history.normal(STARTED_MEAN, STARTED_SD, people)).clip(10, 30).astype(int)
+    since = np.where(smoking > 0, np.maximum(age - started, 1), 0)
+    smoked = np.where(smoking == 1, np.maximum(np.round(since * history.uniform(0.2, 0.95, people)), 1), since)
     return _People(
-        age=random.integers(youngest, oldest + 1, people),
-        sex=numbers[random.integers(0, len(numbers), people)],
-        smoking=random.choice(len(SMOKING), size=people, p=SMOKING_SHARES),
+        age=age,
+        sex=sex,
+        smoking=smoking,
         bmi=np.round(random.normal(BMI_MEAN, BMI_SD, people).clip(15, 60), 1),
         heavy=(random.random(people) < HEAVY_DRINKERS).astype(int),
         family=(random.random(people) < family_share).astype(int),
         specific=(random.random(people) < specific_share).astype(int),
+        cigarettes=np.where(smoking > 0, history.choice(CIGARETTES, size=people, p=CIGARETTE_SHARES), 0),
+        smoked=smoked.astype(int),
+        stopped=np.where(smoking == 1, since - smoked, 0).astype(int),
     )
 
 
-def _relative(drawn: _People, factors: Mapping[str, Any]) -> FloatArray:
+def _extras(
+    random: np.random.Generator, people: int, extras: Mapping[str, Any]
+) -> tuple[dict[str, IntArray], FloatArray]:
+    """Values of each extra factor (people,), and the sum of the logarithms of their relative risks."""
+    drawn, log_relative = dict[str, IntArray](), np.zeros(people)
+    for name, said in extras.items():
+        values, shares, risks = (np.array(said[key], float) for key in ("values", "shares", "relative_risks"))
+        if not len(values) == len(shares) == len(risks) or (risks <= 0).any() or abs(shares.sum() - 1) > 1e-6:
+            raise ValueError(f"{name} needs as many values, shares that sum to 1, and relative risks above 0")
+        place = random.choice(len(values), size=people, p=shares / shares.sum())
+        drawn[name] = values[place].astype(int)
+        log_relative += np.log(risks)[place]
+    return drawn, log_relative
+
+
+def _relative(drawn: _People, factors: Mapping[str, Any], log_more: FloatArray) -> FloatArray:
     """Hazard of each person over the mean of their sex."""
     if unknown := sorted(set(factors) - set(FACTORS)):
         raise ValueError(f"there is no factor {unknown[0]!r}; there are {', '.join(FACTORS)}")
-    log_relative = np.zeros(len(drawn.age))
+    log_relative = log_more.copy()
     for name, values in drawn.factors().items():
         said = factors.get(name, {"relative_risk": 1.0})["relative_risk"]
         by_sex = np.array([float(said.get(sex, 1.0) if isinstance(said, Mapping) else said) for sex in SEXES])
@@ -205,7 +274,13 @@ def _when(random: np.random.Generator, chances: FloatArray) -> FloatArray:
 
 
 def _tables(
-    drawn: _People, place: IntArray, ended: IntArray, time: FloatArray, weight: FloatArray, risk: FloatArray
+    drawn: _People,
+    more: Mapping[str, IntArray],
+    place: IntArray,
+    ended: IntArray,
+    time: FloatArray,
+    weight: FloatArray,
+    risk: FloatArray,
 ) -> dict[str, pl.DataFrame]:
     number = np.arange(1, len(place) + 1, dtype=np.int64)
     people = pl.DataFrame(
@@ -218,6 +293,7 @@ def _tables(
             "heavy_drinker": drawn.heavy[place],
             "family_history": drawn.family[place],
             "specific_factor": drawn.specific[place],
+            **{name: values[place] for name, values in more.items()},
             # Within the horizon to the day: an event in its last hours counts for its last day.
             "follow_up_days": np.floor(time * _DAYS_PER_YEAR).clip(1, None).astype(np.int64),
             "ended_with": labels(ENDS, ended),
