@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from assets_tests.worlds.tables.survival import followed_up, survival_spec
+from assets_tests.worlds.ward.bundle_facts import made_up_facts
 from assets_tests.worlds.ward.trained import COHORT, Trained
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.contributions import Explanation
 from clinical_assets.modelling.description.model_terms import direction_in_words, directions, model_terms
+from clinical_assets.modelling.search.fitting import fit_final
 from clinical_assets.modelling.table.inputs import features_of
 from clinical_assets.warehouse.features.feature_table import load_feature_table
 from clinical_assets.warehouse.store.warehouse import Warehouse
@@ -27,6 +33,23 @@ def test_a_risk_computed_by_hand_from_the_terms_is_the_one_that_is_served(traine
     assert np.abs(1 / (1 + np.exp(-log_odds)) - served).max() < 1e-9
     assert frame["marker_a"].null_count() > 0
     assert any(term["is_flag"] for term in terms["terms"])
+
+
+def test_a_risk_computed_by_hand_from_hazard_ratios_is_the_one_that_is_served(tmp_path: Path) -> None:
+    data = followed_up(300, seed=3, missing=0.1)
+    model, _ = fit_final("cox_ridge", data, modelling=survival_spec().modelling)
+    bundle = Bundle.write(tmp_path / "bundle", model, X=data.X, statement="SELECT 1", facts=made_up_facts(), run={})
+    terms = model_terms(bundle)
+    assert terms["scale"] == "log_hazard"
+    places = {name: place for place, name in enumerate(data.feature_columns)}
+    filled = np.where(np.isnan(data.X), [each["imputed"] for each in terms["preparation"]], data.X)
+    hazard = np.full(data.n, terms["intercept"])
+    for term in terms["terms"]:
+        place = places[term["feature"]]
+        hazard += term["coefficient"] * (np.isnan(data.X) if term["is_flag"] else filled)[:, place]
+    assert any(term["is_flag"] for term in terms["terms"])
+    served = model.recalibration.apply(1 - np.exp(-np.exp(hazard)))
+    assert np.abs(served - bundle.score(data.X)).max() < 1e-9
 
 
 def test_results_hold_terms_and_directions_as_the_world_was_made(trained_ward: Trained) -> None:

@@ -6,17 +6,23 @@ the preparation of missing values and the recalibration stand here, and the bund
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.bundle.bundle import Bundle
-from clinical_assets.modelling.bundle.bundle_description import BundleDescription, LinearExplanation
+from clinical_assets.modelling.bundle.bundle_description import (
+    BundleDescription,
+    LinearExplanation,
+    LinearHazardExplanation,
+)
 from clinical_assets.modelling.bundle.contributions import Explanation
-from clinical_assets.modelling.search.recalibration import Recalibration
+from clinical_assets.modelling.search.recalibration import IDENTITY, Recalibration
 from clinical_assets.modelling.table.preparation import Preparation
 
+#: Scale of the terms of a model of times to events.
+LOG_HAZARD: Final = "log_hazard"
 # A rank correlation below this is called no direction.
 _CLEAR = 0.3
 
@@ -31,7 +37,8 @@ def model_terms(bundle: Bundle) -> dict[str, Any]:
         ``feature``, ``imputed`` (the median that stands for a missing value, or null) and ``flagged``; ``terms`` (empty
         unless linear): ``feature``, ``is_flag`` (the term of "was missing"), ``mean``, ``sd``, ``coefficient`` (change
         of the served log-odds per unit), ``per_sd`` and ``odds_ratio_per_sd``; ``intercept``: served log-odds where
-        every column is 0, null unless linear.
+        every column is 0, null unless linear. Where the model is linear in the log cumulative hazard at the horizon,
+        ``scale`` is ``log_hazard``: coefficients, ratios (of hazards) and intercept are of it, before recalibration.
     """
     stored = bundle.description
     preparation = Preparation.from_json(stored.preparation.to_json())
@@ -57,6 +64,7 @@ def model_terms(bundle: Bundle) -> dict[str, Any]:
         ],
         "terms": terms,
         "intercept": intercept,
+        **({"scale": LOG_HAZARD} if isinstance(stored.explanation, LinearHazardExplanation) else {}),
     }
 
 
@@ -96,9 +104,12 @@ def _linear(
     stored: BundleDescription, preparation: Preparation, names: tuple[str, ...]
 ) -> tuple[list[dict[str, Any]], float | None]:
     explanation = stored.explanation
-    if not isinstance(explanation, LinearExplanation):
+    if isinstance(explanation, LinearHazardExplanation):
+        recalibration = IDENTITY  # it acts on log-odds, which come after the hazard
+    elif isinstance(explanation, LinearExplanation):
+        recalibration = Recalibration(stored.recalibration.intercepts, stored.recalibration.slopes)
+    else:
         return [], None
-    recalibration = Recalibration(stored.recalibration.intercepts, stored.recalibration.slopes)
     per_sd = recalibration.slope * np.asarray(explanation.coefficients, dtype=np.float64)
     per_unit = per_sd / preparation.spread
     at_means = recalibration.intercept + recalibration.slope * explanation.intercept

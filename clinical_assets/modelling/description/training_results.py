@@ -8,7 +8,7 @@ An infinite or undefined number is null. Whole numbers stay whole: a digest cove
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -178,7 +178,7 @@ class PreparedFeature(StoredDocument):
 
 
 class StoredTerm(StoredDocument):
-    """One term of a linear model."""
+    """One term of a linear model; the ratio is of hazards where the scale of the terms is ``log_hazard``."""
 
     feature: str
     is_flag: bool
@@ -199,6 +199,7 @@ class ModelTerms(StoredDocument):
     preparation: tuple[PreparedFeature, ...]
     terms: tuple[StoredTerm, ...]
     intercept: _Number | None
+    scale: Literal["log_odds", "log_hazard"] = "log_odds"
 
 
 class RefusalReason(StoredDocument):

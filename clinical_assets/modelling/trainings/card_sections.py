@@ -11,7 +11,7 @@ from typing import Any
 from clinical_assets.cohorts.card_statements import OPTIONAL, REQUIRED, CardStatements, is_demonstration, says_nothing
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.modelling.description.group_counts import ShownGroup, groups_for_readers
-from clinical_assets.modelling.description.model_terms import direction_in_words
+from clinical_assets.modelling.description.model_terms import LOG_HAZARD, direction_in_words
 from clinical_assets.modelling.description.risk_certainty import UNCERTAIN
 from clinical_assets.modelling.description.training_results import (
     ModelTerms,
@@ -151,11 +151,23 @@ def model_lines(found: ModelTerms) -> list[str]:
         f"{found.kind.replace('_', ' ').capitalize()}; settings: {settings}; class imbalance: {found.imbalance}. "
         f"Recalibration of the log-odds: intercept {_list(maps.intercepts)}, slope {_list(maps.slopes)}.",
         filling(found),
-        f"The served log-odds are {found.intercept:.6g} plus coefficient times value of every term; the risk is "
-        "1 / (1 + exp(-log-odds)). A flag is 1 where the feature is missing, and 0 elsewhere."
+        _sum_of_terms(found)
         if found.terms
         else "A model of this kind has no coefficients; its parts are in the bundle, its importances below.",
     ]
+
+
+def _sum_of_terms(found: ModelTerms) -> str:
+    total = f"{found.intercept:.6g} plus coefficient times value of every term"
+    flags = "A flag is 1 where the feature is missing, and 0 elsewhere."
+    if found.scale != LOG_HAZARD:
+        return f"The served log-odds are {total}; the risk is 1 / (1 + exp(-log-odds)). {flags}"
+    maps = found.recalibration
+    return (
+        f"The log cumulative hazard at the horizon is {total}; the risk before recalibration is "
+        f"1 - exp(-exp(log cumulative hazard)), and the served log-odds are {maps.intercepts[0]:.6g} plus "
+        f"{maps.slopes[0]:.6g} times its log-odds. {flags}"
+    )
 
 
 def certainty_lines(results: TrainingResults) -> list[str]:
@@ -180,7 +192,7 @@ def term_rows(found: ModelTerms) -> Rows:
         {
             "term": term.feature + (" is missing" if term.is_flag else ""),
             "coefficient": f"{term.coefficient:.6g}",
-            "odds ratio per SD": f"{term.odds_ratio_per_sd:.3f}",
+            f"{'hazard' if found.scale == LOG_HAZARD else 'odds'} ratio per SD": f"{term.odds_ratio_per_sd:.3f}",
             "SD": f"{term.sd:.4g}",
             "missing becomes": _imputed(found, term),
         }
