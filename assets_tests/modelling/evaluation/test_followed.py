@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 
 from assets_tests.worlds.tables.survival import followed_up, survival_spec, survival_table
+from clinical_assets.cohorts.tables import RECORD_WEIGHT
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.evaluation.evaluation import evaluate
 from clinical_assets.modelling.evaluation.followed import FollowedRisks, everybody_at_risk, with_the_censored
@@ -77,6 +79,18 @@ def test_case_weights_count_beside_the_weights_for_the_censored() -> None:
     report = evaluate(data.y, score(data.X), decisions=DECISIONS, n_resamples=20, leave_out=frozenset({"curves"}))
     found = with_the_censored(report, replace(everybody, weights=own.astype(float))).metrics["observed_expected_ratio"]
     assert (found.value, found.ci_low) == (pytest.approx(repeated.value), pytest.approx(repeated.ci_low))
+
+
+def test_case_weights_of_records_are_those_of_the_rows_and_of_the_censored() -> None:
+    data = followed_up(300, seed=3)
+    assert data.follow_up is not None
+    own = np.arange(1.0, data.n + 1)
+    lost = data.follow_up.censored_frame.with_columns(pl.Series(RECORD_WEIGHT, -np.arange(len(data.censored_X)) - 1.0))
+    weighed = replace(data, follow_up=replace(data.follow_up, case_weights=own, censored_frame=lost))
+    everybody = everybody_at_risk(weighed, score(data.X), score(data.censored_X))
+    assert everybody is not None
+    assert everybody.weights is not None
+    assert everybody.weights.tolist() == [*own, *(-place - 1.0 for place in range(len(data.censored_X)))]
 
 
 def test_a_horizon_that_nobody_reaches_is_said_and_no_number() -> None:

@@ -101,6 +101,8 @@ def test_the_report_counts_the_known_and_weighs_them_for_the_censored(spec: Coho
     json.dumps(found.to_json(), allow_nan=False)
     assert found.verdict == "as promised"
     assert found.n == rows["outcome"].count()
+    assert f"{800 - found.n} more were censored before the horizon" in found.summary
+    assert "observed_risk" in {row["measure"] for row in found.rows()}
     metrics = found.arms["all"].metrics
     assert metrics["observed_expected_ratio"].n == metrics["observed_risk"].n == 800
     assert metrics["observed_expected_ratio"].value == pytest.approx(1, abs=0.2)

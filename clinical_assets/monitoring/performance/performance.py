@@ -41,6 +41,7 @@ SHOWN = (
     "brier",
     "calibration_intercept",
     "calibration_slope",
+    "observed_risk",
     "observed_expected_ratio",
     "net_benefit",
     "sensitivity",
@@ -216,7 +217,7 @@ def performance_report(
         )
         if followed is not None:
             arms[arm] = with_the_censored(arms[arm], followed.people(_arms(everybody)[arm]))
-    n, events = int(event.size), int(event.sum())
+    n, events, censored = int(event.size), int(event.sum()), everybody.height - rows.height
     expected = float(np.average(risk, weights=weights)) * n
     enough = n >= limits.minimum_outcomes and min(events, n - events) >= limits.minimum_events
     worse = _worse(arms["all"], promised) if enough else ()
@@ -226,7 +227,7 @@ def performance_report(
         )
     return PerformanceReport(
         verdict="worse" if worse else "as promised" if enough else "insufficient",
-        summary=_summary(n, events, expected, worse, arms, enough=enough, limits=limits),
+        summary=_summary(n, events, expected, worse, arms, enough=enough, limits=limits, censored=censored),
         n=n,
         events=events,
         expected=expected,
@@ -338,6 +339,7 @@ def _summary(
     *,
     enough: bool,
     limits: Monitoring,
+    censored: int,
 ) -> str:
     if not enough and worse:
         words = (
@@ -354,6 +356,8 @@ def _summary(
         words = f"Worse than promised on {n} outcomes ({events} events): {names}."
     else:
         words = f"As promised on {n} outcomes ({events} events), within chance."
+    if censored:
+        words += f" {censored} more were censored before the horizon; the others stand for them."
     if "acted upon" in arms:
         words += (
             f" People acted on {arms['acted upon'].n} of these records: what they prevented looks like a false alarm, "
