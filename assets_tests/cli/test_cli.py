@@ -93,7 +93,11 @@ class TestCohorts:
         assert (rows[REAL]["records"], rows[REAL]["units"]) == ("real", None)
         told = shell("cohorts", "list").out
         assert SOUND in told
-        assert "not materialised yet" in told
+        assert REAL in told
+        # Of a family with nothing there yet a line, and every member on demand.
+        assert "of family cancer_risk are not materialised yet" in told
+        assert "testis_cancer_risk" not in told
+        assert "testis_cancer_risk" in shell("cohorts", "list", "--all").out
 
     def test_one_wrong_description_does_not_hide_the_others(self, shell: Shell, tmp_path: Path) -> None:
         (tmp_path / "ward_wrong.yaml").write_text("name: ward_wrong\ntitel: Wrong\n")

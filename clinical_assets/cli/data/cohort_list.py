@@ -24,6 +24,9 @@ def list_cohorts(
     page: Annotated[
         bool, typer.Option("--page", help="Also write the page of all cohorts, and print its address.")
     ] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also a line for each member of a family that is not materialised yet.")
+    ] = False,
 ) -> None:
     """Every cohort: size, events, freshness; newest model, gates, what it waits for, champion, batch and lights."""
     rows = [{"cohort": name, **_description(name), **_overview(name)} for name in context.catalogue().names()]
@@ -34,6 +37,7 @@ def list_cohorts(
         show_json([{**row, **_release(entry)} for row, entry in zip(rows, entries, strict=True)])
         show_notes()
         return
+    listed, folded = (rows, {}) if every else _folded(rows)
     shown = [
         {
             "cohort": row["cohort"],
@@ -45,10 +49,12 @@ def list_cohorts(
             "refused": row["refused"],
             "ingested": row["ingested_at"] and f"{row['ingested_at']:%Y-%m-%d}",
         }
-        for row in rows
+        for row in listed
     ]
     show_rows(shown, empty="no cohort is described", spare=("disease", "ingested", "refused"))
-    if any(row["units"] is None for row in rows):
+    for family, count in folded.items():
+        out.print(f"[dim]{count} of family {family} are not materialised yet; --all lists them.[/dim]")
+    if any(row["units"] is None for row in listed):
         out.print("[dim]- : not materialised yet; `clinical-assets materialize COHORT` does it.[/dim]")
     _show_models(entries)
     if written is not None:
@@ -57,6 +63,20 @@ def list_cohorts(
         if row["error"]:
             err.print(f"[red]broken[/red] {row['cohort']}: `clinical-assets cohorts check {row['cohort']}` says why.")
     show_notes()
+
+
+def _folded(rows: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """The rows without members of families of which nothing is there yet, and how many these are by family."""
+    entries = context.catalogue().entries
+    kept, folded = [], dict[str, int]()
+    for row in rows:
+        entry = entries.get(row["cohort"])
+        family = None if entry is None else entry.family
+        if family is None or row["units"] is not None or row["error"]:
+            kept.append(row)
+        else:
+            folded[family] = folded.get(family, 0) + 1
+    return kept, folded
 
 
 def _release(entry: PortfolioEntry) -> dict[str, Any]:
