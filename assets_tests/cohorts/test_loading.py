@@ -229,7 +229,7 @@ def test_codes_may_be_numbers_and_texts_are_compared_as_letters(write_yaml: Writ
 def test_an_empty_list_of_codes_says_that_one_is_needed(write_yaml: Write, minimal: dict[str, Any]) -> None:
     minimal["disease"]["icd10"] = []
     assert "disease.icd10" in (message := _refusal(write_yaml(minimal)))
-    assert "Give at least one." in message
+    assert "too few. Give at least 1." in message
 
 
 def test_a_unit_with_brackets_between_braces_is_explained(write_yaml: Write, minimal: dict[str, Any]) -> None:
@@ -250,3 +250,13 @@ def test_a_description_without_a_zone_keeps_its_plain_form(write_yaml: Write, mi
     assert "timezone" not in plain
     zoned = CohortSpec.model_validate({**minimal, "timezone": "Europe/Berlin"}).canonical()
     assert zoned == {**plain, "timezone": "Europe/Berlin"}
+
+
+def test_a_list_with_a_wrong_item_is_not_called_short_too(write_yaml: Write, minimal: dict[str, Any]) -> None:
+    minimal["target"]["classes"] = [False, "died"]
+    with pytest.raises(SpecError, match="1 problem in this") as refused:
+        load_spec(write_yaml(minimal))
+    assert "target.classes.0" in str(refused.value)
+    minimal["target"]["classes"] = ["died"]
+    with pytest.raises(SpecError, match=r"target\.classes: too few\. Give at least 2"):
+        load_spec(write_yaml(minimal))

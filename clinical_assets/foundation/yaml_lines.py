@@ -30,7 +30,6 @@ _MANY_MISSING = 3
 _CURES = {
     "extra_forbidden": "Remove the key, or correct its spelling.",
     "missing": "Add the key.",
-    "too_short": "Give at least one.",
     "union_tag_invalid": "Use one of the kinds that the message lists.",
     "union_tag_not_found": "Add `kind`.",
 }
@@ -223,7 +222,7 @@ def parse(
     try:
         return model.model_validate(subject)
     except ValidationError as error:
-        found = error.errors(include_url=False)
+        found = _causes(error.errors(include_url=False))
         missing = [str(each["loc"][0]) for each in found if each["type"] == "missing" and len(each["loc"]) == 1]
         shown = [name for name in missing if name in (example or {})]
         if len(shown) < _MANY_MISSING:
@@ -236,6 +235,17 @@ def parse(
             problems.insert(0, _skeleton(document, {name: (example or {})[name] for name in shown}))
         head = f"{document.path}: {count} problem{'s' if count > 1 else ''} in this {noun}:"
         raise SpecError("\n".join([head, *problems])) from error
+
+
+def _causes(found: Sequence[Any]) -> list[Any]:
+    """Findings without those that only follow from another: a list is short because one of its items is wrong."""
+    wrong = [tuple(each["loc"]) for each in found]
+    return [
+        each
+        for each in found
+        if each["type"] != "too_short"
+        or not any(loc[: len(each["loc"])] == tuple(each["loc"]) and len(loc) > len(each["loc"]) for loc in wrong)
+    ]
 
 
 def _skeleton(document: Document, keys: Mapping[str, Any]) -> str:
@@ -260,6 +270,8 @@ def _problem(document: Document, model: type[BaseModel], found: Any) -> str:
             cure = f"Did you mean `{near[0]}`?"
     elif found["type"] == "missing":
         message = "missing key"
+    elif found["type"] == "too_short":
+        message, cure = "too few", f"Give at least {found['ctx']['min_length']}."
     elif isinstance(found["input"], bool) and found["type"].startswith("string"):
         cure = "YAML reads yes, no, on, off as true or false: put it in quotes."
     text = f"  {document.path.name}:{line}: {key}: {message}"
