@@ -55,7 +55,9 @@ def run(command: str, data: Path) -> str:
     # Other codes are answers, too, such as a gate that fails or could not judge.
     if "Usage:" in done.stderr or "Traceback" in done.stderr:
         raise SystemExit(f"{command}\n{done.stdout}{done.stderr}")
-    said = done.stdout + (done.stderr if done.returncode else "")
+    # Steps that ended are the progress of a terminal, not an answer.
+    errors = [row for row in done.stderr.splitlines() if not re.fullmatch(r"\w+: \w+ \w+", row) and "INFO" not in row]
+    said = done.stdout + ("\n".join(errors) if done.returncode else "")
     return re.sub(r"\x1b\[[0-9;]*m", "", said).replace(str(data), "data").rstrip()
 
 
