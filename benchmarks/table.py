@@ -279,6 +279,31 @@ def training(quick: bool, _: Path) -> list[Row]:
     return [Row("training", f"{rows:,} x {features}", "s", seconds, "its fits alone", seconds - float(rest[1]))]
 
 
+def ui_backfill(quick: bool, folder: Path) -> list[Row]:
+    """A backfill from the UI over a trivial asset, from the first start to the last, against Dagster's own launcher."""
+    cohorts, counted = (50, 10) if quick else (1000, 30)
+    found = {}
+    for launcher, number in (("warm", cohorts), ("ordinary", counted)):
+        # In a process of its own: it opens an instance by the environment.
+        words = [
+            "--cohorts",
+            str(number),
+            "--launcher",
+            launcher,
+            "--patience",
+            "600",
+            "--keep",
+            str(folder / launcher),
+        ]
+        script = [sys.executable, str(ROOT / "benchmarks" / "ui_backfill.py"), *words, "--json"]
+        done = subprocess.run(script, check=False, capture_output=True, text=True, cwd=ROOT, env=in_repository())
+        if done.returncode:
+            raise SystemExit(f"ui_backfill.py failed:\n{done.stderr}")
+        found[launcher] = 1 / json.loads(done.stdout)["starts_per_second"]
+    named = f"Dagster's launcher and queue, of {counted}"
+    return [Row("UI backfill", f"{cohorts} cohorts", "s per run", found["warm"], named, found["ordinary"])]
+
+
 ROWS: Sequence[Callable[[bool, Path], list[Row]]] = (
     definitions_load,
     cli_start,

@@ -350,6 +350,7 @@ def main() -> None:
     parser.add_argument("--launcher", choices=("warm", "ordinary"), default="warm")
     parser.add_argument("--patience", type=float, default=900, help="seconds")
     parser.add_argument("--keep", type=Path, help="folder of the installation, kept")
+    parser.add_argument("--json", action="store_true", help="no words")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="ui_backfill_", ignore_cleanup_errors=True) as folder:
         found = measure(
@@ -360,6 +361,8 @@ def main() -> None:
             patience_s=asked.patience,
         )
     print(json.dumps(asdict(found), indent=1))
+    if asked.json:
+        return
     for name, goal in GOALS.items():
         value = getattr(found, name)
         if value is not None:

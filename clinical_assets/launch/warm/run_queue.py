@@ -12,7 +12,7 @@ from clinical_assets.dagster_private import DEQUEUES, look_at_backfills_every
 from clinical_assets.launch.warm.launcher import WarmRunLauncher
 
 #: Seconds until the queue is looked at without a reason: a person or a sensor may have put a run there.
-LOOKS_EVERY_S = 0.5
+LOOKS_EVERY_S = 1.0
 #: Seconds between two looks at backfills, instead of Dagster's 30.
 LOOKS_AT_BACKFILLS_EVERY_S = 5
 
