@@ -18,7 +18,7 @@ CENTRE = {
     "has_copd": 0.0,
     "had_malignancy": 0.0,
     "is_family_affected": 0.0,
-    "is_current_smoker": 0.0,
+    "smoking_is_current": 0.0,
     "cigarettes_per_day": 10 / 0.4021541613,
     "years_smoked": 27.0,
     "years_since_stopped": 10.0,
@@ -55,7 +55,7 @@ def risk(formula: Published, person: dict[str, float]) -> float:
     [
         ({}, 0.0),
         ({"age_years": 72.0}, 0.778868),
-        ({"has_copd": 1.0, "is_current_smoker": 1.0}, 0.3553063 + 0.2597431),
+        ({"has_copd": 1.0, "smoking_is_current": 1.0}, 0.3553063 + 0.2597431),
         ({"cigarettes_per_day": 20.0}, -1.822606 * (0.5 - 0.4021541613)),
         ({"years_smoked": 37.0, "years_since_stopped": 0.0}, 0.317321 + 0.308572),
         ({"education": 1.0, "bmi_kg_m2": 22.0, "is_family_affected": 1.0}, 0.2438232 + 0.137097 + 0.587185),
