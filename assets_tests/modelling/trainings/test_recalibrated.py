@@ -251,6 +251,35 @@ def test_records_that_stand_for_censored_ones_count_more_in_map_and_report(
     assert next(alerts) > next(alerts)
 
 
+def test_the_censored_of_the_set_apart_part_are_at_risk_in_its_observed_risk(
+    mine: Served, once: tuple[Served, pl.DataFrame]
+) -> None:
+    variables = {"time_column": "followed_days", "event_column": "died", "horizon_days": 30}
+    timed = mine.spec.model_copy(update={"outcome": "fixed_horizon", "vars": variables})
+    code = pl.col("outcome").cast(pl.Int32).alias("event_code")
+    days = pl.when(pl.col("outcome") == 1).then(10.0).otherwise(31.0).alias("follow_up_days")
+    rows = once[1].with_columns(code, days)
+    lost = rows.filter(pl.col("outcome") == 0).with_columns(
+        pl.lit(None, pl.Int32).alias("outcome"), pl.lit(20.0).alias("follow_up_days"), pl.col("patient_id") + "-lost"
+    )
+    done = derive(
+        mine.trained.training,
+        timed,
+        rows,
+        kind="intercept",
+        settings=mine.trained.settings,
+        run_id="a run",
+        cause="sha256:cause",
+        censored=lost,
+    )
+    results = done.training.results
+    # Nobody is lost before an event here: the risk is the share among all at risk.
+    found = results.metrics["observed_risk"]
+    assert found.n > results.holdout.n
+    assert found.value == pytest.approx(results.holdout.events / found.n)
+    assert "observed_risk" not in made(mine, rows).training.results.metrics
+
+
 def test_records_that_a_recalibrated_model_was_made_from_are_not_its_performance(
     mine: Served, once: tuple[Served, pl.DataFrame]
 ) -> None:

@@ -45,6 +45,7 @@ def recalibrated_model(context: dg.AssetExecutionContext, cohort: CohortHandle, 
     from clinical_assets.modelling.trainings.evidence import evidence_digests
     from clinical_assets.modelling.trainings.recalibrated import derive, keep_rows
     from clinical_assets.monitoring import report_store, windows
+    from clinical_assets.monitoring.performance.followed_records import known_records
     from clinical_assets.observability.linked_pages import refresh_pages
     from clinical_assets.records.ledger.facts.models import RetrainFacts, TrainingFacts
 
@@ -66,8 +67,9 @@ def recalibrated_model(context: dg.AssetExecutionContext, cohort: CohortHandle, 
             cure=f"clinical-assets materialize {cohort.name} --job monitor_cohort",
         )
     with cohort.warehouse.reader() as connection:
-        rows = windows.matured_records(connection, cohort.spec, bundle_digest=champion.digest)
-    if rows is None or not rows.height:
+        everybody = windows.followed_records(connection, cohort.spec, bundle_digest=champion.digest)
+    rows = None if everybody is None else known_records(everybody, cohort.spec)
+    if everybody is None or rows is None or not rows.height:
         raise ClinicalAssetsError(
             "No outcome of a record that the champion scored is known.", cure="Send outcomes to the inbox."
         )
@@ -80,6 +82,7 @@ def recalibrated_model(context: dg.AssetExecutionContext, cohort: CohortHandle, 
         settings=cohort.settings,
         run_id=context.run.run_id,
         cause=cause,
+        censored=everybody.filter(everybody["outcome"].is_null()),
     )
     bundle = made.training.bundle()
     with cohort.warehouse.writer() as connection:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from clinical_assets.cohorts.tables import EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation
@@ -23,6 +25,9 @@ from clinical_assets.statistics.survival.censored_outcomes import CENSORED, Cens
 from clinical_assets.statistics.survival.incidence import risk_at_horizon
 from clinical_assets.statistics.survival.observed_expected import observed_expected_at_horizon, observed_groups
 from clinical_assets.statistics.uncertainty.intervals import Estimate
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,30 @@ def everybody_at_risk(part: ModelInput, risk: FloatArray, censored_risk: FloatAr
         np.concatenate([risk, censored_risk]),
         groups if np.unique(groups).size < groups.size else None,
         weights,
+    )
+
+
+def followed_rows(rows: pl.DataFrame, risk: FloatArray, *, subject: str, horizon: float) -> FollowedRisks | None:
+    """Later records and the censored among them; None where one has no follow-up.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        m rows with ``follow_up_days`` and ``event_code``.
+    risk : array of shape (m,)
+        Served risks of the event.
+    subject : str
+        Column that names the person.
+    horizon : float
+        Days after the prediction.
+    """
+    if rows[EVENT_CODE].null_count():
+        return None
+    repeated = rows[subject].n_unique() < rows.height
+    return FollowedRisks(
+        censored_outcomes(rows[FOLLOW_UP_DAYS].to_numpy(), rows[EVENT_CODE].to_numpy(), horizon=horizon),
+        risk,
+        rows[subject].rank("dense").to_numpy().astype(np.int64) if repeated else None,
     )
 
 

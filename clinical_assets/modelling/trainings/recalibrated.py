@@ -42,6 +42,7 @@ from clinical_assets.modelling.description.performance import age_bands
 from clinical_assets.modelling.description.risk_certainty import risk_certainty
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.evaluation.evaluation import evaluate
+from clinical_assets.modelling.evaluation.followed import FollowedRisks, followed_rows, with_the_censored
 from clinical_assets.modelling.evaluation.result import Counts
 from clinical_assets.modelling.evaluation.subgroups import subgroup_rows
 from clinical_assets.modelling.evaluation.training_warnings import TWINS, twin_findings
@@ -113,6 +114,7 @@ def derive(
     settings: Settings,
     run_id: str,
     cause: str,
+    censored: pl.DataFrame | None = None,
 ) -> Recalibrated:
     """Recalibrate a model on matured records and keep it as the cohort's newest training.
 
@@ -134,6 +136,9 @@ def derive(
         The run that derives; it stands beside the bundle, outside its digest.
     cause : str
         Digest of the recommendation that asked for it.
+    censored : polars.DataFrame, optional
+        Units censored before the horizon, in the columns of `matured`: those of the set-apart part are at risk in its
+        observed risk.
 
     Raises
     ------
@@ -197,7 +202,15 @@ def derive(
     served = rows["risk"].to_numpy().copy()
     served[held] = made.score(rows.filter(pl.col("part") == "holdout"))
     rows = rows.with_columns(pl.Series("risk", served))
-    results, pictures = _results(base, made, spec, rows, derived, twins)
+    followed = None
+    if censored is not None and censored.height and spec.time_to_event is not None:
+        apart = split_holdout(censored, subject=subject, share=spec.modelling.holdout_share, salt=SALT).holdout
+        everybody = pl.concat(
+            [matured.filter(pl.Series(split.holdout)), censored.filter(pl.Series(apart))], how="diagonal"
+        )
+        horizon = spec.time_to_event.horizon_days
+        followed = followed_rows(everybody, made.score(everybody), subject=subject, horizon=horizon)
+    results, pictures = _results(base, made, spec, rows, derived, twins, followed)
     # With the report, not after it: the newest training must never be one without its description.
     files = {**pictures, "spec.json": (base.report / "spec.json").read_bytes()}
     training = trainings.keep(settings, spec.name, bundle=made, results=results, files=files, run_id=run_id)
@@ -323,7 +336,13 @@ def _write(
 
 
 def _results(
-    base: trainings.Training, bundle: Bundle, spec: CohortSpec, rows: pl.DataFrame, derived: Derivation, twins: Twins
+    base: trainings.Training,
+    bundle: Bundle,
+    spec: CohortSpec,
+    rows: pl.DataFrame,
+    derived: Derivation,
+    twins: Twins,
+    followed: FollowedRisks | None,
 ) -> tuple[TrainingResults, dict[str, bytes]]:
     """The base model's results with everything about performance replaced by what the set-apart new records say."""
     import polars as pl
@@ -334,6 +353,8 @@ def _results(
     clusters = together if np.unique(together).size < together.size else None
     drawn_as: dict[str, Any] = {"groups": clusters, "weights": case_weights(held, bundle.feature_columns)}
     judged = evaluate(event, risk, decisions=spec.decisions, seed=spec.modelling.search.seed, **drawn_as)
+    if followed is not None:
+        judged = with_the_censored(judged, followed)
     names = [name for name in held.columns if name.startswith(GROUP_PREFIX)]
     attributes = held.select(pl.col(name).alias(name.removeprefix(GROUP_PREFIX)) for name in names)
     groups = subgroup_rows(event, risk, attributes, sample="holdout", decisions=spec.decisions, **drawn_as)

@@ -15,8 +15,8 @@ import numpy as np
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import CASE_WEIGHT, EVENT_CODE, FOLLOW_UP_DAYS
 from clinical_assets.foundation.types import FloatArray
-from clinical_assets.modelling.evaluation.followed import FollowedRisks
-from clinical_assets.statistics.survival.censored_outcomes import CensoredOutcomes, censored_outcomes
+from clinical_assets.modelling.evaluation.followed import FollowedRisks, followed_rows
+from clinical_assets.statistics.survival.censored_outcomes import censored_outcomes
 from clinical_assets.statistics.survival.censoring_weights import censoring_weights
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ def known_records(rows: pl.DataFrame, spec: CohortSpec) -> pl.DataFrame:
     if not rows["outcome"].null_count():
         return rows
     timed = rows[EVENT_CODE].is_not_null()
-    outcomes = _outcomes(rows.filter(timed), spec)
+    days, code = (rows.filter(timed)[name].to_numpy() for name in (FOLLOW_UP_DAYS, EVENT_CODE))
     weights = np.ones(rows.height)
-    weights[timed.to_numpy()] = censoring_weights(outcomes)
+    weights[timed.to_numpy()] = censoring_weights(censored_outcomes(days, code, horizon=_horizon(spec)))
     return rows.with_columns(pl.Series(CASE_WEIGHT, weights)).filter(pl.col("outcome").is_not_null())
 
 
@@ -56,17 +56,13 @@ def weights_of(known: pl.DataFrame) -> FloatArray | None:
 
 def followed_risks(rows: pl.DataFrame, spec: CohortSpec) -> FollowedRisks | None:
     """All records of a report with their follow-up; None where nobody was censored, or one has no follow-up."""
-    if not rows["outcome"].null_count() or rows[EVENT_CODE].null_count():
+    if not rows["outcome"].null_count():
         return None
-    subject = rows[spec.subject_of(spec.subject_table)]
-    repeated = subject.n_unique() < rows.height
-    groups = subject.rank("dense").to_numpy().astype(np.int64) if repeated else None
-    return FollowedRisks(_outcomes(rows, spec), rows["risk"].to_numpy(), groups)
+    subject = spec.subject_of(spec.subject_table)
+    return followed_rows(rows, rows["risk"].to_numpy(), subject=subject, horizon=_horizon(spec))
 
 
-def _outcomes(rows: pl.DataFrame, spec: CohortSpec) -> CensoredOutcomes:
+def _horizon(spec: CohortSpec) -> float:
     asked = spec.time_to_event
     assert asked is not None  # only such an outcome has follow-up
-    return censored_outcomes(
-        rows[FOLLOW_UP_DAYS].to_numpy(), rows[EVENT_CODE].to_numpy(), horizon=float(asked.horizon_days)
-    )
+    return float(asked.horizon_days)
