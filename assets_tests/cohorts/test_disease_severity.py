@@ -13,6 +13,7 @@ from assets_tests.sources.typed.test_phenopackets import packet, sign
 from assets_tests.worlds.tables.shipped import Built, build_cohort, own_settings
 from clinical_assets.sources.synthetic.registry import generate
 from clinical_assets.sources.synthetic.severity import GRADES, PUBLISHED_COUNTS, SIGNS
+from clinical_assets.warehouse.sql.schema import empty_database
 
 pytestmark = pytest.mark.slow
 
@@ -76,6 +77,28 @@ def test_most_signs_that_only_a_note_names_are_found_and_none_that_it_denies(
     assert 0.8 < recall < 0.95  # type: ignore[operator]
     assert mentions.filter("is_denied").height > 20
     assert mentions.filter("is_denied")["value"].sum() == 0
+
+
+@pytest.mark.parametrize(
+    ("note", "seen"),
+    [
+        ("Seizures and low muscle tone.", {"has_seizure", "has_hypotonia"}),
+        ("Seizures were not seen; hypotonia.", {"has_hypotonia"}),
+        ("Nystagmus absent. Absent speech.", {"is_speech_absent"}),
+        ("Ataxia: negative, scoliosis.", {"has_scoliosis"}),
+        ("No fever but seizures.", {"has_seizure"}),
+        ("Without ataxia or nystagmus; microcephaly.", {"has_microcephaly"}),
+        ("The brother has epilepsy. Family history of autism. FTT.", {"has_failure_to_thrive"}),
+        ("Mother denies seizures; she brought a small head to the clinic.", {"has_microcephaly"}),
+    ],
+)
+def test_what_is_denied_or_said_of_relatives_is_not_seen(built: Built, note: str, seen: set[str]) -> None:
+    with empty_database(built.spec) as connection:
+        connection.execute(
+            "INSERT INTO validated.subjects BY NAME SELECT 'c' AS case_id, 'p' AS paper, ? AS note", [note]
+        )
+        found = connection.execute(built.project.compile("features.disease_severity").sql).pl().row(0, named=True)
+    assert {name for name, value in found.items() if name.startswith(("has_", "is_speech")) and value == 1} == seen
 
 
 def test_with_the_release_file_the_same_description_reads_phenopackets(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from pydantic import Field, ValidationError, model_validator
 from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
 from clinical_assets.cohorts.external.published import Published
 
-Imbalance = Literal["none", "class_weight", "smote", "borderline_smote"]
+Imbalance = Literal["none", "class_weight", "smote", "borderline_smote", "smotenc", "focal"]
+#: Ways that invent records of the rare class.
+SAMPLERS: tuple[Imbalance, ...] = ("smote", "borderline_smote", "smotenc")
 Criterion = Literal["expected_cost", "brier", "auroc", "ranked_probability_score"]
 
 
@@ -29,6 +31,18 @@ class Search(Strict):
     inner_folds: int = Field(default=3, ge=2)
     outer_folds: int = Field(default=5, ge=2)
     seed: int = Field(default=20260101, ge=0)
+
+
+class LabelNoise(Strict):
+    """What is done about labels that may be wrong: their share is estimated, and the most doubted may count less."""
+
+    doubted_weight: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="What a row counts in fits whose label is among the most doubted, as many as are wrong at least "
+        "(lower end of the interval); all rows count alike when left out.",
+    )
 
 
 _WORDS = re.compile(r"[a-z]{2,}( [a-z]{2,})?")
@@ -78,7 +92,7 @@ def word_feature(column: str, word: str) -> str:
 class Modelling(Grown):
     """Which candidates compete, on what terms, and what is kept apart."""
 
-    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled", "notes"})
+    LATER: ClassVar[frozenset[str]] = frozenset({"published", "pooled", "notes", "label_noise"})
 
     # Any name by its form; which candidates there are is known further up (modelling.search.kinds).
     candidates: tuple[Name, ...] = Field(default=("logistic_ridge", "lightgbm", "xgboost"), min_length=1)
@@ -102,6 +116,10 @@ class Modelling(Grown):
     notes: dict[Name, NoteWords] = Field(
         default_factory=dict,
         description="Columns of role note in the subject table, and the words of each that models read.",
+    )
+    label_noise: LabelNoise | None = Field(
+        default=None,
+        description="Says how many training labels are estimated to be wrong, and lets doubted count less.",
     )
     published: dict[Name, Published] = Field(
         default_factory=dict,

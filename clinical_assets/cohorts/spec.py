@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from clinical_assets.cohorts.base import Grown, Name, Scalar, Strict
 from clinical_assets.cohorts.card_statements import CardStatements
-from clinical_assets.cohorts.decisions import FIXED_HORIZON, Decisions, Modelling, Target, TimeToEvent
+from clinical_assets.cohorts.decisions import FIXED_HORIZON, SAMPLERS, Decisions, Modelling, Target, TimeToEvent
 from clinical_assets.cohorts.governance import Access, ApprovalPolicy, ChangeControlPlan, Monitoring
 from clinical_assets.cohorts.sources_spec import FileSource, SyntheticSource
 from clinical_assets.cohorts.tables import Column, Table
@@ -171,6 +171,7 @@ class CohortSpec(Grown):
         self._weight_fits()
         self._group_fits()
         self._notes_fit()
+        self._noise_fits()
         return self
 
     def _weight_fits(self) -> None:
@@ -182,11 +183,19 @@ class CohortSpec(Grown):
                 )
             if len(found) > 1:
                 raise ValueError(f"{', '.join(found)} have role weight: one column says how much a record counts")
-        drawn = [strategy for strategy in self.modelling.imbalance if strategy.endswith("smote")]
+        drawn = [strategy for strategy in self.modelling.imbalance if strategy in SAMPLERS]
         if self.weight is not None and drawn:
             raise ValueError(
                 f"modelling.imbalance offers {drawn[0]}, whose invented records have no case weight: "
                 "use none or class_weight"
+            )
+
+    def _noise_fits(self) -> None:
+        noise, drawn = self.modelling.label_noise, [way for way in self.modelling.imbalance if way in SAMPLERS]
+        if noise is not None and noise.doubted_weight is not None and drawn:
+            raise ValueError(
+                f"modelling.imbalance offers {drawn[0]}, whose invented records have no weight: with "
+                "label_noise.doubted_weight use none, class_weight or focal"
             )
 
     def _group_fits(self) -> None:

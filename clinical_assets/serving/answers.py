@@ -72,6 +72,9 @@ class PredictionAnswer(_Answer):
     risk_interval: IntervalAnswer | None = Field(
         None, description="With the right `probability`, where the model says how certain it is."
     )
+    class_probabilities: dict[str, float] | None = Field(
+        None, description="With the right `probability`, of each class where there are more than two; they add up to 1."
+    )
     reasons: ReasonsAnswer | None = Field(None, description="With the right `reasons`.")
     warnings: list[WarningAnswer]
     arm: TrialArm | None = Field(None, description="TrialArm of an experiment that the record's unit is assigned to.")
@@ -156,6 +159,8 @@ def _prediction(unit: UnitAnswer, rights: Collection[str], *, explain: bool) -> 
         stored = unit.bundle.description.uncertainty
         if score.interval is not None and stored is not None:
             allowed["risk_interval"] = IntervalAnswer(level=stored.level, **asdict(score.interval))
+        if score.probabilities is not None:
+            allowed["class_probabilities"] = dict(score.probabilities)
     if reasons in rights:
         allowed["reasons"] = _reasons(shown)
     if unit.part is not None:

@@ -20,6 +20,7 @@ from clinical_assets.modelling.evaluation.training import train_cohort
 from clinical_assets.modelling.leakage.leakage import LeakageFound
 from clinical_assets.modelling.search.search import FINAL
 from clinical_assets.modelling.table.splits import split_holdout
+from clinical_assets.statistics.calibration.logistic import expit
 
 NAMES = ("logistic_ridge", "lightgbm")
 
@@ -159,11 +160,33 @@ def test_groups_are_reported_and_left_out_in_turn() -> None:
     table = replace(table, frame=table.frame.with_columns(hospital=pl.Series(hospital)), protected=("sex", "hospital"))
     result = train_cohort(table, spec)
     rows = {(row.sample, row.attribute, row.group): row for row in result.subgroups}
-    assert {sample for sample, _, _ in rows} == {"holdout", "out_of_fold", "left_out"}
+    assert {sample for sample, _, _ in rows} == {"holdout", "out_of_fold", "left_out", "left_out_recalibrated"}
     assert rows["left_out", "hospital", "a"].status == "ok"
     assert rows["left_out", "hospital", "a"].metrics["auroc"].value > 0.6
     assert rows["left_out", "hospital", "tiny"].status == "insufficient"
+    assert ("left_out_recalibrated", "hospital", "tiny") not in rows
     assert rows["out_of_fold", "sex", "f"].n + rows["out_of_fold", "sex", "m"].n == result.train.n
+
+
+def test_a_hospital_with_more_events_is_recalibrated_by_its_own_other_half() -> None:
+    random = np.random.default_rng(5)
+    X = random.normal(size=(700, 4))
+    hospital = random.choice(["a", "b", "c"], 700)
+    y = (random.random(700) < expit(1.5 * X[:, 0] - 1 + 2 * (hospital == "c"))).astype(np.int64)
+    columns = {"hospital": {"type": "string", "role": "protected", "description": "Hospital."}}
+    table = make_table(X, y)
+    frame = table.frame.with_columns(hospital=pl.Series(hospital))
+    table = replace(table, frame=frame, protected=(*table.protected, "hospital"))
+    result = train_cohort(table, make_spec(columns=columns, split_by="hospital", trials=1))
+    rows = {row.sample: row for row in result.subgroups if row.group == "c"}
+    before, after = rows["left_out"], rows["left_out_recalibrated"]
+    assert (before.n, before.events) == (after.n, after.events)
+    assert before.metrics["observed_expected_ratio"].ci_low > 1.2
+    assert after.metrics["observed_expected_ratio"].value == pytest.approx(1, abs=0.03)
+    assert abs(after.metrics["calibration_intercept"].value) < 0.1
+    assert after.metrics["brier"].value < before.metrics["brier"].value - 0.02
+    # A map of the other half keeps the ranks of each half.
+    assert after.metrics["auroc"].value == pytest.approx(before.metrics["auroc"].value, abs=0.02)
 
 
 def test_noise_is_called_noise() -> None:

@@ -50,7 +50,7 @@ def test_the_nested_estimate_of_a_fixed_ridge_equals_a_plain_scikit_learn_script
     assert 0.98 < roc_auc_score(data.y, ours.risk) <= 1
 
 
-@pytest.mark.parametrize("imbalance", ["none", "smote", "borderline_smote"])
+@pytest.mark.parametrize("imbalance", ["none", "smote", "borderline_smote", "smotenc", "focal"])
 @pytest.mark.parametrize("name", ["logistic_ridge", "lightgbm", "naive_bayes"])
 def test_preparing_a_fold_once_gives_what_fitting_the_whole_pipeline_gives(name: str, imbalance: str) -> None:
     data = as_input(made_up(150))

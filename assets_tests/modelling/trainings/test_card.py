@@ -9,6 +9,7 @@ from clinical_assets.cohorts.registry import SHIPPED, Catalogue
 from clinical_assets.modelling.description.training_results import TrainingResults
 from clinical_assets.modelling.trainings import plots
 from clinical_assets.modelling.trainings.card import card_json, card_markdown
+from clinical_assets.modelling.trainings.card_sections import importance_rows
 from clinical_assets.modelling.trainings.chai import chai_fields
 
 # Elements of CHAI's schema v0.1 that must be there (minOccurs 1).
@@ -75,6 +76,16 @@ def test_a_card_of_an_older_training_says_what_it_lacks(trained_ward: Trained) -
     text = _text(trained_ward, TrainingResults.of(older, where="an older report"))
     for words in ("kept no terms", "kept no Table 1", "kept no flow"):
         assert words in text
+
+
+def test_a_feature_is_called_by_what_its_description_says_where_a_training_kept_it(trained_ward: Trained) -> None:
+    results = trained_ward.training.results
+    assert set(results.feature_labels) <= set(results.contributions)
+    name = next(iter(results.contributions))
+    named = results.model_copy(update={"feature_labels": {name: "Seizure (HP:0001250): coded as present."}})
+    rows = importance_rows(named)
+    assert [row["what it is"] for row in rows] == ["Seizure (HP:0001250): coded as present", *["-"] * (len(rows) - 1)]
+    assert "what it is" not in importance_rows(results.model_copy(update={"feature_labels": {}}))[0]
 
 
 def test_groups_are_named_by_their_labels() -> None:

@@ -22,10 +22,12 @@ from assets_tests.worlds.ward.api_server import path_of, record
 from assets_tests.worlds.ward.released import Releasable, flip_a_byte
 from assets_tests.worlds.ward.trained import COHORT
 from clinical_assets.cohorts.registry import Catalogue
+from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion import champion_pointer
+from clinical_assets.modelling.trainings.trainings import RESULTS
 from clinical_assets.serving.pages.app import bundle_app
-from clinical_assets.serving.pages.patients.bundle_desk import NoDescription
+from clinical_assets.serving.pages.patients.bundle_desk import NoDescription, _labels, described_by
 
 FORM = f"/cohorts/{COHORT}"
 
@@ -118,3 +120,21 @@ def test_the_catalogue_helps_where_the_report_does_not_lie_beside_the_bundle(
     # The newest model was made from the description of now.
     alone = shutil.copytree(released.trained.candidate().bundle.folder, tmp_path / "alone")
     assert bundle_app(Path(alone), released.trained.catalogue) is not None
+
+
+def test_features_that_sql_makes_are_called_by_what_the_report_beside_the_bundle_says(
+    carried: Path, empty: Catalogue
+) -> None:
+    bundle = Bundle.load(carried / "bundle")
+    report = carried / "report" / RESULTS
+    kept = json.loads(report.read_text(encoding="utf-8"))
+    name, spec = bundle.feature_columns[0], described_by(bundle, empty)
+    columns = {column: each for column, each in spec.subjects.columns.items() if column != name}
+    subjects = spec.subjects.model_copy(update={"columns": columns})
+    spec = spec.model_copy(update={"tables": spec.tables | {spec.subject_table: subjects}})
+    report.write_text(json.dumps(kept | {"feature_labels": {name: "Seizure (HP:0001250)."}}), encoding="utf-8")
+    assert _labels(spec, bundle)[name].text == "Seizure (HP:0001250)"
+    # A report of another bundle says nothing of this one.
+    other = {"feature_labels": {name: "Something else."}, "bundle_digest": "sha256:other"}
+    report.write_text(json.dumps(kept | other), encoding="utf-8")
+    assert _labels(spec, bundle)[name].text != "Something else"

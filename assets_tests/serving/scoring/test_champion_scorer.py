@@ -34,5 +34,12 @@ def test_the_class_said_is_the_one_decided_by_expected_cost(
     served.close()
     decided = dict(zip(frame["patient_id"].to_list(), frame["decided_class"].to_list(), strict=True))
     assert {key[0]: score.predicted for key, score in said.items()} == decided
+    scored = bundle.score(frame)
+    for place, name in enumerate(frame["patient_id"]):
+        told = said[(name,)].probabilities
+        assert told is not None
+        assert list(told) == list(bundle.classes)
+        np.testing.assert_array_equal(list(told.values()), scored[place])
+        assert sum(list(told.values())[bundle.description.action_from :]) == pytest.approx(said[(name,)].risk)
     likeliest = [bundle.classes[k] for k in np.argmax(bundle.score(frame), axis=1)]
     assert likeliest != frame["decided_class"].to_list()

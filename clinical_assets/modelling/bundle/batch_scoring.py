@@ -96,6 +96,8 @@ class RowDecisions:
         With more than two classes, the one that costs least.
     intervals : RiskIntervals or None
         Of the risks, where the bundle gives any.
+    probabilities : array of shape (n, k), or None
+        With more than two classes, that of each.
     """
 
     risk: FloatArray
@@ -103,6 +105,7 @@ class RowDecisions:
     tier: IntArray
     decided: IntArray | None
     intervals: RiskIntervals | None
+    probabilities: FloatArray | None
 
 
 def decisions_of(bundle: Bundle, features: pl.DataFrame | FloatArray, served: FloatArray) -> RowDecisions:
@@ -115,6 +118,7 @@ def decisions_of(bundle: Bundle, features: pl.DataFrame | FloatArray, served: Fl
         tier=np.searchsorted(lowers, risk, side="right") - 1,
         decided=None if served.ndim == 1 else bundle.decide(served),
         intervals=bundle.intervals(features, served),
+        probabilities=None if served.ndim == 1 else served,
     )
 
 

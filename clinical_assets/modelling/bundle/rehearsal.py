@@ -11,7 +11,7 @@ import numpy as np
 from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.modelling.bundle.graph.onnx_graph import FEATURES, build_graph
 from clinical_assets.modelling.bundle.scorer import require_equal, session_of
-from clinical_assets.modelling.search.candidates import raw_risk, without_sampler
+from clinical_assets.modelling.search.candidates import raw_risk, strategies, without_sampler
 from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
 from clinical_assets.modelling.search.search import fit_setting
@@ -47,7 +47,7 @@ def rehearse_export(train: ModelInput, modelling: Modelling) -> None:
     some = train.rows(np.isin(np.arange(train.n), chosen))
     for name in dict.fromkeys(modelling.candidates):
         kind = candidate_type(name, modelling, some.feature_columns)
-        imbalance, seed = "none" if kind.given or kind.timed else modelling.imbalance[0], modelling.search.seed
+        imbalance, seed = strategies(kind, modelling.imbalance)[0], modelling.search.seed
         fitted = fit_setting(kind, start(kind, some.n), imbalance, some, seed=seed)
         pipeline = without_sampler(fitted)
         graph = build_graph(

@@ -338,6 +338,8 @@ class TrainingResults(VersionedDocument):
     sample_size : StoredSampleSize
     contributions, directions : dict
         Feature to mean absolute contribution, the largest first, and to the direction of its effect.
+    feature_labels : dict
+        Feature to what it is, as the files beside the SQL say it; empty in trainings before it was kept.
     rates, age_groups, model_terms, risk_certainty, participants, table_one, class_performance
         Further views for card and dossier; absent in trainings before there were any, the last also for two classes.
     bundle_digest, training_digest : str
@@ -372,6 +374,7 @@ class TrainingResults(VersionedDocument):
     sample_size: StoredSampleSize
     contributions: dict[str, _Number]
     directions: dict[str, _Number | None] = Field(default_factory=dict)
+    feature_labels: dict[str, str] = Field(default_factory=dict)
     rates: tuple[StoredRates, ...] = ()
     age_groups: tuple[StoredGroup, ...] = ()
     model_terms: ModelTerms | None = None

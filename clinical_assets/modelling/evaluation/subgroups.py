@@ -35,7 +35,7 @@ SHOWN = (
     "alert_rate",
     "net_benefit",
 )
-SampleKind = Literal["holdout", "out_of_fold", "left_out"]
+SampleKind = Literal["holdout", "out_of_fold", "left_out", "left_out_recalibrated"]
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class SubgroupRow:
 
     Attributes
     ----------
-    sample : "holdout", "out_of_fold" or "left_out"
-        Which rows: the locked ones, the training rows by their out-of-fold risks, or those of a group that a model
-        fitted on the other groups judged.
+    sample : "holdout", "out_of_fold", "left_out" or "left_out_recalibrated"
+        Which rows: the locked ones, the training rows by their out-of-fold risks, those of a group that a model fitted
+        on the other groups judged, or the same after intercept and slope were fitted on the group's other half.
     attribute, group : str
         Null is the group "unknown".
     n, events : int

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clinical_assets.cohorts.decisions import Modelling
+from clinical_assets.cohorts.decisions import SAMPLERS, Modelling
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import KEPT_TOGETHER
 from clinical_assets.foundation.errors import InsufficientData
@@ -28,12 +28,16 @@ from clinical_assets.modelling.evaluation.leave_one_group_out import left_out_ro
 from clinical_assets.modelling.evaluation.result import CandidateResult, Counts, TrainingResult
 from clinical_assets.modelling.evaluation.subgroups import SampleKind, SubgroupRow, subgroup_rows
 from clinical_assets.modelling.evaluation.thresholds import decide_threshold
-from clinical_assets.modelling.evaluation.training_warnings import observe, twin_findings, weight_findings
+from clinical_assets.modelling.evaluation.training_warnings import (
+    noise_findings,
+    observe,
+    twin_findings,
+    weight_findings,
+)
 from clinical_assets.modelling.leakage.alike import undeclared_groups
 from clinical_assets.modelling.leakage.leak import Leak
 from clinical_assets.modelling.leakage.leakage import find_leaks, find_model_leaks, refuse_leaks
 from clinical_assets.modelling.leakage.sources import FeatureSources
-from clinical_assets.modelling.search import candidates as models
 from clinical_assets.modelling.search.fitting import fit_final
 from clinical_assets.modelling.search.published import candidate_type, is_published
 from clinical_assets.modelling.search.search import NestedEstimate, Searched, SearchProgress, nested, trials_frame
@@ -216,6 +220,7 @@ def train_cohort(
         warnings=(
             *twin_findings(twins),
             *weight_findings(train, holdout),
+            *noise_findings(train, action_risk(chosen.risk, action_from=action_from), spec),
             *observe(train, spec, model=model, inside=compared[selection.selected], outside=report, size=size),
             *decision.findings,
         ),
@@ -306,7 +311,7 @@ def _load(names: tuple[str, ...], modelling: Modelling) -> None:
     wanted += [library for kind in kinds for library in kind.libraries]
     if not all(kind.reads_missing for kind in kinds):
         wanted += ["sklearn.impute", "sklearn.preprocessing", "sklearn.feature_selection"]
-    if set(modelling.imbalance) & set(models.SAMPLERS):
+    if set(modelling.imbalance) & set(SAMPLERS):
         wanted.append("imblearn.over_sampling")
     for name in wanted:
         importlib.import_module(name)

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from clinical_assets.cohorts.spec import CohortSpec
+from clinical_assets.foundation.errors import InsufficientData
+from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.evaluation.evaluation import Evaluation
 from clinical_assets.modelling.search.fitting import FittedModel
 from clinical_assets.modelling.search.published import candidate_type
@@ -18,6 +20,7 @@ from clinical_assets.modelling.table.inputs import ModelInput
 from clinical_assets.modelling.table.preparation import in_single_precision
 from clinical_assets.modelling.table.sample_size import SampleSize
 from clinical_assets.modelling.table.twins import Twins
+from clinical_assets.statistics.calibration.label_noise import label_noise
 from clinical_assets.statistics.uncertainty.effective_size import effective_sample_size
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
@@ -25,6 +28,8 @@ from clinical_assets.statistics.uncertainty.intervals import Estimate
 TWINS = "twins"
 #: Code of the finding that says what case weights cost.
 CASE_WEIGHTS = "case_weights"
+#: Code of the finding that says how many labels are estimated to be wrong.
+LABEL_NOISE = "label_noise"
 # Of many values of full precision a few always lie side by side.
 _MERGED_SHARE = 0.01
 
@@ -103,6 +108,38 @@ def weight_findings(train: ModelInput, holdout: ModelInput) -> tuple[Finding, ..
             "made them, rows stand for units censored before the horizon: see the description's rule for censoring.",
         ),
     )
+
+
+def noise_findings(train: ModelInput, risk: FloatArray, spec: CohortSpec) -> tuple[Finding, ...]:
+    """What is told of labels that may be wrong, where the description asks for it.
+
+    Parameters
+    ----------
+    train : ModelInput
+        Training rows.
+    risk : array of shape (n,)
+        Nested risks of class ``action_from`` or a more severe one.
+    spec : CohortSpec
+        ``modelling.label_noise``.
+    """
+    noise = spec.modelling.label_noise
+    if noise is None:
+        return ()
+    try:
+        found = label_noise((train.y >= spec.target.action_from).astype(np.int64), risk)
+    except InsufficientData as error:
+        told = f"how many training labels are wrong cannot be told: {error.message}."
+    else:
+        told = (
+            f"an estimated {found.value:.1%} ({found.ci_low:.1%} to {found.ci_high:.1%}) of {train.n:,} training "
+            "labels are wrong, overlap of the classes apart."
+        )
+    if noise.doubted_weight is not None:
+        told += (
+            " In every fit the most doubted labels, as many as are wrong at least, count "
+            f"{noise.doubted_weight:g} instead of 1; rows that a model is judged on count as they are."
+        )
+    return (Finding(LABEL_NOISE, told, "Let people check labels against the records, the most doubted first."),)
 
 
 def _columns(train: ModelInput, spec: CohortSpec) -> Iterator[Finding]:

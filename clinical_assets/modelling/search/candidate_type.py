@@ -42,6 +42,8 @@ class CandidateType:
         ``(trial, n_rows)`` to the parameters of one trial, when models are fitted on about `n_rows` rows.
     start : callable
         ``n_rows`` to the setting of the first trial, inside the space.
+    focal : callable or None
+        As `model`, fitted by focal loss; None where it cannot be.
     half_budget : bool
         Gets half the trials: one or two settings that matter little, or a slow fit.
     floor : float
@@ -68,6 +70,8 @@ class CandidateType:
         Places of the features that name a group and are replaced by the group's mean; the description says which.
     words : tuple of WordBlock
         Features that count the words of a note, and are weighed as TF-IDF; the description says which.
+    doubted_weight : float
+        What a row counts whose label is doubted while it is fitted; 1 where nothing is doubted.
     n_features : int
         Of the table that it is fitted on; known where the description names words.
     explanation : str
@@ -83,6 +87,7 @@ class CandidateType:
     model: Callable[[Parameters, int, int], Any]
     space: Callable[[optuna.Trial, int], Parameters]
     start: Callable[[int], Parameters]
+    focal: Callable[[Parameters, int, int], Any] | None = None
     half_budget: bool = False
     floor: float = 1e-6
     reads_missing: bool = False
@@ -95,6 +100,7 @@ class CandidateType:
     competing: bool = False
     pooled: tuple[int, ...] = ()
     words: tuple[WordBlock, ...] = ()
+    doubted_weight: float = 1.0
     n_features: int = 0
     explanation: ExplanationMethod = "paths"
     libraries: tuple[str, ...] = ()

@@ -9,6 +9,7 @@ that the converters of ONNX know each step:
   never vary are dropped; the rest is standardised (`scaled`).
 - A candidate that reads missing values as they are (`reads_missing`) gets the rows untouched.
 - Trees read columns in single precision (`single`), as their graphs do; this step stands right before the model.
+- Focal loss is tried with boosters that know it alone; what it gives is no probability before it is recalibrated.
 - With SMOTE the sampler stands behind imputation and scaling, for every candidate, because it cannot measure distances
   to missing values. It acts on the rows that a model learns from, never on those it is judged on.
 
@@ -17,10 +18,13 @@ Every model runs in one thread and is seeded: the same rows in the same order gi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from clinical_assets.cohorts.decisions import SAMPLERS
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType, Parameters
@@ -36,7 +40,6 @@ if TYPE_CHECKING:
 SIMPLICITY = tuple(KINDS)
 # Slowest first: started in this order, the last job to end is a short one.
 COSTLIEST = tuple(sorted(KINDS, key=lambda name: -KINDS[name].cost))
-SAMPLERS = ("smote", "borderline_smote")
 SAMPLER_STEP, SINGLE_STEP = "sampler", "single"
 SMOTE_NEIGHBOURS = 5
 # A finite stand-in for "missing" that float32 can hold and no measurement reaches.
@@ -77,8 +80,8 @@ def build(
         Of the last step, as `space` proposes them.
     n_classes : int
         Number of classes of the outcome, at least 2.
-    imbalance : "none", "class_weight", "smote" or "borderline_smote"
-        Class weights are sample weights and do not show in the pipeline; see `fit`.
+    imbalance : "none", "class_weight", "smote", "borderline_smote", "smotenc" or "focal"
+        Class weights are sample weights and do not show in the pipeline; see `fit`. Focal loss is the candidate's own.
     seed : int
         Everything random follows from it.
     minority : int, optional
@@ -102,7 +105,15 @@ def build(
         return SamplingPipeline([*steps, *_single(kind), ("model", kind.model(parameters, n_classes, seed))])
     from sklearn.pipeline import Pipeline
 
-    return Pipeline([*steps, *_single(kind), ("model", kind.model(parameters, n_classes, seed))])
+    made = kind.model if imbalance != "focal" or kind.focal is None else kind.focal
+    return Pipeline([*steps, *_single(kind), ("model", made(parameters, n_classes, seed))])
+
+
+def strategies(kind: CandidateType, offered: Sequence[str]) -> list[str]:
+    """Ways of treating a rare class that a candidate is tried with: all that are offered and that it knows."""
+    if kind.given or kind.timed:
+        return ["none"]
+    return [each for each in offered if each != "focal" or kind.focal is not None] or ["none"]
 
 
 def _single(kind: CandidateType) -> list[tuple[str, Any]]:
@@ -182,13 +193,39 @@ def _preparation(kind: CandidateType, *, sampled: bool) -> list[tuple[str, Any]]
 
 
 def _sampler(imbalance: str, *, minority: int | None, seed: int) -> Any:
-    from imblearn.over_sampling import SMOTE, BorderlineSMOTE
-
     if minority is not None and minority < 2:
         raise InsufficientData(
             f"SMOTE needs at least 2 rows of the smallest class to draw between, and there is {minority}.",
-            cure="Take smote and borderline_smote out of modelling.imbalance, or widen the cohort.",
+            cure=f"Take {', '.join(SAMPLERS)} out of modelling.imbalance, or widen the cohort.",
         )
     neighbours = SMOTE_NEIGHBOURS if minority is None else min(SMOTE_NEIGHBOURS, minority - 1)
+    if imbalance == "smotenc":
+        return _mixed_sampler()(k_neighbors=neighbours, random_state=seed)
+    from imblearn.over_sampling import SMOTE, BorderlineSMOTE
+
     sampler = SMOTE if imbalance == "smote" else BorderlineSMOTE
     return sampler(k_neighbors=neighbours, random_state=seed)
+
+
+@cache
+def _mixed_sampler() -> type[Any]:
+    from imblearn.over_sampling import SMOTE, SMOTEN, SMOTENC
+
+    class MixedSmote(SMOTE):  # type: ignore[misc]
+        """SMOTENC, which takes columns of two values for categories: an invented record has one of them."""
+
+        def __init__(self, k_neighbors: int, random_state: int) -> None:
+            super().__init__(k_neighbors=k_neighbors, random_state=random_state)
+
+        def fit_resample(self, X: FloatArray, y: IntArray) -> tuple[FloatArray, IntArray]:
+            ordered = np.sort(X, axis=0)
+            binary = np.count_nonzero(np.diff(ordered, axis=0), axis=0) <= 1
+            shared = {"k_neighbors": self.k_neighbors, "random_state": self.random_state}
+            if binary.all():
+                sampler = SMOTEN(**shared)
+            else:
+                sampler = SMOTENC(np.flatnonzero(binary).tolist(), **shared) if binary.any() else SMOTE(**shared)
+            drawn, classes = sampler.fit_resample(X, y)
+            return np.asarray(drawn, dtype=np.float64), np.asarray(classes)
+
+    return MixedSmote

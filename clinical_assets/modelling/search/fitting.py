@@ -78,7 +78,9 @@ class FittedModel:
         """
         if is_published(self.name):
             return 0 if self.recalibration == IDENTITY else 2
-        return int(self.pipeline[-1].n_features_in_) * (len(self.classes) - 1)
+        estimator = self.pipeline[-1]
+        # One coefficient for all cuts between ordered classes, where the model has cuts.
+        return int(estimator.n_features_in_) * (1 if hasattr(estimator, "cuts_") else len(self.classes) - 1)
 
     def raw_risk(self, X: FloatArray | pl.DataFrame) -> FloatArray:
         """Risks before recalibration; shapes and errors as `predict_proba`."""

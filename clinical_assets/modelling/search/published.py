@@ -107,12 +107,14 @@ def candidate_type(name: str, modelling: Modelling, columns: Sequence[str] | Non
     """
     published = modelling.published.get(formula_name(name))
     if name in KINDS or published is None:
-        if not (modelling.pooled or modelling.notes):
+        noise = modelling.label_noise
+        if not (modelling.pooled or modelling.notes or noise):
             return kind_of(name)
         return replace(
             kind_of(name),
             pooled=_pooled(modelling, columns),
             words=_words(modelling, columns),
+            doubted_weight=1.0 if noise is None or noise.doubted_weight is None else noise.doubted_weight,
             n_features=len(columns or ()),
         )
     places = {column: place for place, column in enumerate(columns or ())}

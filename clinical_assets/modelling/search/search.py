@@ -22,7 +22,7 @@ from clinical_assets.cohorts.decisions import Modelling
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search import candidates, recalibration
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType, Parameters
-from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of
+from clinical_assets.modelling.search.inner_folds import InnerFolds, refuse_flat, seed_of, weights_of_fit
 from clinical_assets.modelling.search.kinds import kind_of
 from clinical_assets.modelling.search.published import candidate_type
 from clinical_assets.modelling.search.recalibration import Recalibration
@@ -162,7 +162,7 @@ def tune(
     # Early draws are random; a third of the budget leaves the rest to the model of what worked.
     sampler = TPESampler(seed=seed_of(search.seed, name, outer_fold), n_startup_trials=max(2, trials // 3))
     study = optuna.create_study(sampler=sampler)
-    strategies = ["none"] if kind.given or kind.timed else list(modelling.imbalance)
+    strategies = candidates.strategies(kind, modelling.imbalance)
     if fixed is None:
         study.enqueue_trial(start(kind, data.n) | ({"imbalance": strategies[0]} if len(strategies) > 1 else {}))
     tried: list[Trial] = []
@@ -276,7 +276,8 @@ def fit_setting(
     if kind.timed:
         X, times, weights = followed_rows(data)
         return pipeline.fit(X, times, **({} if weights is None else {"model__sample_weight": weights}))
-    return candidates.fit(pipeline, data.X, data.y, imbalance=imbalance, weights=data.weights)
+    weights = weights_of_fit(candidate, data, seed)
+    return candidates.fit(pipeline, data.X, data.y, imbalance=imbalance, weights=weights)
 
 
 def side_by_side(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clinical_assets.cohorts.decisions import SAMPLERS
 from clinical_assets.foundation.types import FloatArray
 from clinical_assets.modelling.search import candidates
 from clinical_assets.modelling.search.candidate_type import CandidateType
@@ -68,8 +69,10 @@ def risk_uncertainty(kind: CandidateType, tuned: Tuned, pipeline: Pipeline, data
             f"No cheap interval of a {tuned.candidate.replace('_', ' ')} covers the true risk as often as it says: "
             "none is given (benchmarks/risk_uncertainty.py).",
         )
-    if tuned.imbalance in candidates.SAMPLERS:
+    if tuned.imbalance in SAMPLERS:
         return RiskUncertainty(None, "The model learned from rows that were made up to balance the classes.")
+    if kind.doubted_weight != 1:
+        return RiskUncertainty(None, "The model learned from rows of which some counted less, their labels in doubt.")
     preparation = Preparation.of(pipeline, n_features=data.X.shape[1])
     columns = preparation.apply(data.X)
     rarer = min(int(np.unique(data.groups[data.y == label]).size) for label in (0, 1))

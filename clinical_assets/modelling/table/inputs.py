@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from clinical_assets.cohorts.decisions import SAMPLERS
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.cohorts.tables import CASE_WEIGHT, EVENT_CODE, FOLLOW_UP_DAYS, RECORD_WEIGHT
 from clinical_assets.foundation.errors import ClinicalAssetsError, InsufficientData
@@ -296,7 +297,7 @@ def _weights(frame: pl.DataFrame, spec: CohortSpec) -> FloatArray | None:
         )
     if np.ptp(weights) == 0:
         return None
-    drawn = [strategy for strategy in spec.modelling.imbalance if strategy.endswith("smote")]
+    drawn = [strategy for strategy in spec.modelling.imbalance if strategy in SAMPLERS]
     if drawn:
         raise UnusableTable(
             f"modelling.imbalance offers {drawn[0]}, whose invented records have no case weight, and units count "

@@ -297,6 +297,13 @@ def _candidates(spec: CohortSpec, results: TrainingResults) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+_LEFT_OUT = (
+    "Rows *left out* are of a group that a model fitted on all other groups judged, as a new one would get it; *left "
+    "out recalibrated* after intercept and slope were fitted on one half of the group and judged on the other, both "
+    "ways round."
+)
+
+
 def _subgroups(spec: CohortSpec, results: TrainingResults) -> str:
     rows = [
         {
@@ -314,7 +321,8 @@ def _subgroups(spec: CohortSpec, results: TrainingResults) -> str:
     ]
     if not rows:
         return "## Subgroups\n\nThe cohort describes no protected attribute: nothing can be said about groups."
-    return "\n\n".join(["## Subgroups", markdown_table(rows)])
+    told = [_LEFT_OUT] if any(row["rows"] == "left out" for row in rows) else []
+    return "\n\n".join(["## Subgroups", *told, markdown_table(rows)])
 
 
 def _findings(results: TrainingResults) -> str:

@@ -202,9 +202,11 @@ def term_rows(found: ModelTerms) -> Rows:
 
 def importance_rows(results: TrainingResults) -> Rows:
     """Features by their mean absolute contribution, each with its direction."""
+    labels = results.feature_labels
     return [
         {
             "feature": words(name),
+            **({"what it is": labels.get(name, "-").removesuffix(".")} if labels else {}),
             "mean absolute contribution (log-odds)": f"{value:.3f}",
             "direction": direction_in_words(results.directions.get(name)),
         }

@@ -230,7 +230,16 @@ def train_and_keep(
         raise
     with warehouse.reader() as connection:
         flow = participant_flow(connection, spec)
-    report = make_report(made.result, spec, made.bundle, table=made.table, flow=flow, prov=made.provenance)
+    described = {column.name: column.description for column in sql.columns(sql.feature_model)}
+    report = make_report(
+        made.result,
+        spec,
+        made.bundle,
+        table=made.table,
+        flow=flow,
+        prov=made.provenance,
+        labels_of_features={name: described[name] for name in made.bundle.feature_columns if described.get(name)},
+    )
     training = trainings.keep(
         settings,
         spec.name,

@@ -52,6 +52,7 @@ def make_report(
     table: FeatureTable,
     flow: Mapping[str, Any],
     prov: Mapping[str, Any],
+    labels_of_features: Mapping[str, str] | None = None,
 ) -> TrainingReport:
     """Collect results and draw pictures.
 
@@ -69,6 +70,8 @@ def make_report(
         As ``description.participants.participant_flow`` gave it.
     prov : mapping
         As ``trainings.provenance`` gave it.
+    labels_of_features : mapping, optional
+        What each feature is, in words.
     """
     key = list(table.key)
     held = table.frame.join(result.holdout_scores.select(*key, "risk"), on=key, maintain_order="right")
@@ -96,6 +99,7 @@ def make_report(
             "bundle_digest": bundle.digest,
             "training_digest": result.digest,
             "provenance": dict(prov),
+            **({"feature_labels": dict(labels_of_features)} if labels_of_features else {}),
             **classes,
         }
     )

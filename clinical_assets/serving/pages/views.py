@@ -179,6 +179,17 @@ class Frequency:
 
 
 @dataclass(frozen=True)
+class LevelBar:
+    """One class of several: its probability in per cent, its bar from 0 to 200, and whether it is the one decided."""
+
+    label: str
+    probability: str
+    width: float
+    is_decided: bool
+    is_acted_on: bool
+
+
+@dataclass(frozen=True)
 class SheetView:
     """One answer about one person, as it is shown and printed.
 
@@ -190,6 +201,8 @@ class SheetView:
         In per cent; None where it is not told.
     uncertainty : tuple of str
         What is said of how sure the risk is, and what that covers.
+    levels : tuple of LevelBar
+        Of more than two classes, in their order; empty where the risk is not told.
     """
 
     heading: str
@@ -202,6 +215,7 @@ class SheetView:
     frequency: Frequency | None
     outcome: str
     threshold: str
+    levels: tuple[LevelBar, ...]
     reasons: tuple[ReasonBar, ...]
     rest: str
     warnings: tuple[tuple[str, str], ...]

@@ -50,6 +50,8 @@ class UnitScore:
         Served risk of class ``action_from`` or a more severe one, 0 to 1.
     interval : RiskInterval or None
         None where the model does not say how certain it is.
+    probabilities : dict or None
+        Class to its probability, in the order of the classes; None where there are two, of which the risk tells both.
     is_alert : bool
         At or above the threshold.
     predicted : str
@@ -69,6 +71,7 @@ class UnitScore:
 
     risk: float
     interval: RiskInterval | None
+    probabilities: Mapping[str, float] | None
     is_alert: bool
     predicted: str
     tier: str
@@ -141,6 +144,9 @@ class ChampionScorer:
             found[key] = UnitScore(
                 risk=float(decided.risk[row]),
                 interval=_interval(decided.intervals, row),
+                probabilities=None
+                if decided.probabilities is None
+                else dict(zip(classes, decided.probabilities[row].tolist(), strict=True)),
                 is_alert=is_alert,
                 predicted=classes[chosen],
                 tier=tier.name,

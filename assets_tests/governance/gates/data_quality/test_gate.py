@@ -15,8 +15,8 @@ import pytest
 from assets_tests.worlds.ward.trained import DESCRIPTION, Trained, made_records, take_in, train, write_records
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.governance.gates.data_quality import gate as data_quality
-from clinical_assets.governance.gates.data_quality.label_noise import confident_learning, label_noise
 from clinical_assets.governance.verdicts.verdict import Verdict, summary
+from clinical_assets.statistics.calibration.label_noise import confident_learning, label_noise
 
 
 def _judged(trained: Trained, **arguments: Any) -> dict[str, Verdict]:

@@ -16,13 +16,13 @@ import numpy as np
 from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.governance.candidate.candidate import ReleaseCandidate
-from clinical_assets.governance.gates.data_quality import label_noise
 from clinical_assets.governance.verdicts.count_verdicts import GATE, counted, share, shortened
 from clinical_assets.governance.verdicts.interval_verdicts import judged
 from clinical_assets.governance.verdicts.verdict import LASTING, Verdict
 from clinical_assets.modelling.description.training_results import StoredLeak
 from clinical_assets.modelling.leakage.leakage import find_leaks
 from clinical_assets.modelling.trainings.trainings import stored_leak
+from clinical_assets.statistics.calibration import label_noise
 from clinical_assets.warehouse.features.feature_table import FeatureTable
 from clinical_assets.warehouse.sql.tests import run_tests_on
 

@@ -73,8 +73,8 @@ def build_graph(
     elif name == "BoostedHazards":
         _boosted_hazards(part, columns, estimator)
     else:
-        inside = _in_double if name in _DOUBLE else _converted
-        inside(part, columns, estimator)
+        inside = {"ProportionalOdds": _ordered, **dict.fromkeys(_DOUBLE, _in_double)}
+        inside.get(name, _converted)(part, columns, estimator)
     _after(part, PROBABILITIES, recalibration, floor=floor, n_classes=n_classes)
     opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid("ai.onnx.ml", ML_OPSET)]
     rank = [None] if n_classes == 2 else [None, n_classes]
@@ -171,6 +171,20 @@ def _boosted_hazards(part: _Part, columns: str, estimator: Any) -> None:
     part.constants += graph.initializer
     hazard = part.node("Cast", [graph.output[0].name], "model_log_hazard", to=TensorProto.DOUBLE)
     part.node("Identity", [_risk_of_hazard(part, hazard, axis=1)], PROBABILITIES)
+
+
+def _ordered(part: _Part, columns: str, estimator: Any) -> None:
+    """A proportional-odds model: one sum, and the class probabilities between its cuts."""
+    across = part.node("Transpose", [columns], "model_across")
+    terms = part.node("Mul", [across, part.constant("model_coefficients", estimator.coef_[0][:, None])], "model_terms")
+    axis = part.constant("model_axis", [0], np.int64)
+    score = part.node("Transpose", [part.node("ReduceSum", [terms, axis], "model_total", keepdims=1)], "model_score")
+    cuts = part.node("Sub", [score, part.constant("model_cuts", estimator.cuts_[None])], "model_apart")
+    above = part.node("Sigmoid", [cuts], "model_above")
+    none = part.node("Mul", [score, part.constant("model_zero", 0.0)], "model_none")
+    whole = part.node("Add", [none, part.constant("model_one", 1.0)], "model_whole")
+    upper = part.node("Concat", [whole, above], "model_upper", axis=1)
+    part.node("Sub", [upper, part.node("Concat", [above, none], "model_lower", axis=1)], PROBABILITIES)
 
 
 def _linear_terms(part: _Part, across: str, estimator: Any) -> Iterator[tuple[str, float]]:

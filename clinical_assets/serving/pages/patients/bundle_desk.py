@@ -22,7 +22,8 @@ from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.modelling.bundle.bundle import Bundle
 from clinical_assets.modelling.bundle.bundle_files import BundleError
 from clinical_assets.modelling.champion.champion_pointer import Champion
-from clinical_assets.modelling.trainings.trainings import SPEC
+from clinical_assets.modelling.description.training_results import TrainingResults
+from clinical_assets.modelling.trainings.trainings import RESULTS, SPEC
 from clinical_assets.records.prediction_log.writer import LogReceipt
 from clinical_assets.reporting.formats import words
 from clinical_assets.serving.access.callers import LOCAL
@@ -77,7 +78,7 @@ class BundleDesk:
         self._model = predict_model(request)
         self._form = CohortForm(request, self._model)
         self._checker = RecordChecker(request, is_erased=lambda _subject: False)
-        scorer = ChampionScorer(self.spec, bundle, labels=_labels(self.spec, bundle.feature_columns))
+        scorer = ChampionScorer(self.spec, bundle, labels=_labels(self.spec, bundle))
         nobody = Champion(cohort=self.spec.name, digest=bundle.digest, since="", by="", previous=(), promotion="")
         self._served = ServedCohort(nobody, bundle, scorer)
         self._choice = choice_of(self.spec, None)
@@ -156,12 +157,16 @@ def described_by(bundle: Bundle, catalogue: Catalogue) -> CohortSpec:
     )
 
 
-def _labels(spec: CohortSpec, features: tuple[str, ...]) -> dict[str, FeatureLabel]:
-    """What features are called, by the columns of the same name; others by their own."""
+def _labels(spec: CohortSpec, bundle: Bundle) -> dict[str, FeatureLabel]:
+    """What features are called: by the columns of the same name, by the report beside the bundle, or by their own."""
     columns = spec.subjects.columns
+    beside = bundle.folder.parent / "report" / RESULTS
+    results = TrainingResults.read(beside) if beside.is_file() else None
+    described = results.feature_labels if results is not None and results.bundle_digest == bundle.digest else {}
     found = {}
-    for name in features:
+    for name in bundle.feature_columns:
         column = columns.get(name)
         unit = None if column is None or column.unit == "1" else column.unit
-        found[name] = FeatureLabel(words(name) if column is None else label_of(name, column), unit)
+        told = described.get(name, words(name)).removesuffix(".")
+        found[name] = FeatureLabel(told if column is None else label_of(name, column), unit)
     return found

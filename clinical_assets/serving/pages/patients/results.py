@@ -15,7 +15,7 @@ from clinical_assets.reporting.texts import decimal, percent
 from clinical_assets.reporting.texts import gettext as _
 from clinical_assets.serving.answers import PredictionsAnswer
 from clinical_assets.serving.pages.patients.forms import unit_words
-from clinical_assets.serving.pages.views import Frequency, ReasonBar, SheetView
+from clinical_assets.serving.pages.views import Frequency, LevelBar, ReasonBar, SheetView
 
 #: Half the width of the picture of reasons, in its own units.
 _HALF = 100.0
@@ -107,6 +107,7 @@ def _sheet(spec: CohortSpec, kept: Mapping[str, Any], number: int, *, recorded: 
         frequency=None if risk is None else frequency(risk, what),
         outcome=f"{spec.target.description.removesuffix('.')}: {what}",
         threshold=percent(answer["threshold"]),
+        levels=_levels(spec, given),
         reasons=() if reasons is None else _bars(reasons["contributions"]),
         rest="" if reasons is None else _factor(reasons["rest"]),
         warnings=tuple((_warned(each["code"]), each["detail"]) for each in given["warnings"]),
@@ -138,12 +139,26 @@ def _uncertainty(given: Mapping[str, Any], model: Mapping[str, Any]) -> tuple[st
     return words % shown, model["uncertainty"]
 
 
+def _levels(spec: CohortSpec, given: Mapping[str, Any]) -> tuple[LevelBar, ...]:
+    """How likely each of more than two classes is; no class is told where the risk is not."""
+    return tuple(
+        LevelBar(
+            label=label,
+            probability=percent(probability),
+            width=round(2 * _HALF * probability, 1),
+            is_decided=label == given["predicted_class"],
+            is_acted_on=label in spec.target.classes[spec.target.action_from :],
+        )
+        for label, probability in (given.get("class_probabilities") or {}).items()
+    )
+
+
 def value_shown(contribution: Mapping[str, Any]) -> str:
     """What a feature was; of one whose name says that it is a flag, yes or no."""
     value = contribution["value"]
     if value is None:
         return _("not known")
-    if contribution["feature"].startswith("is_") and value in (0, 1):
+    if contribution["feature"].startswith(("is_", "has_")) and value in (0, 1):
         return _("yes") if value else _("no")
     return decimal(value, 3)
 

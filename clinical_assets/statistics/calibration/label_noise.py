@@ -19,12 +19,13 @@ Source: Copas 1988, doi 10.1111/j.2517-6161.1988.tb01723.x; confident learning: 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clinical_assets.foundation.errors import InsufficientData
-from clinical_assets.foundation.types import FloatArray, IntArray
+from clinical_assets.foundation.types import BoolArray, FloatArray, IntArray
 from clinical_assets.statistics.calibration.logistic import expit, logit
 from clinical_assets.statistics.uncertainty.intervals import Estimate
 
@@ -53,6 +54,16 @@ def label_noise(y: IntArray, risk: FloatArray) -> Estimate:
     ------
     InsufficientData
         A class has fewer than 10 rows, or the risks do not rank the classes at all, so that nothing can be told.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> risk = expit(random.uniform(-9, 9, 400))
+    >>> truth = (random.random(400) < risk).astype(int)
+    >>> told = np.where(np.arange(400) % 10 == 0, 1 - truth, truth)  # one label in ten is wrong
+    >>> found = label_noise(told, risk)
+    >>> found.ci_low < 0.1 < found.ci_high
+    True
     """
     events = int(y.sum())
     if min(events, y.size - events) < _LEAST_OF_A_CLASS:
@@ -80,6 +91,16 @@ def confident_learning(y: IntArray, risk: FloatArray, *, seed: int, n_draws: int
     """Share of labels that confident learning calls wrong, and what it calls so where none is: two numbers in [0, 1].
 
     The second is the mean over `n_draws` sets of labels drawn from the risks themselves.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> risk = expit(random.uniform(-9, 9, 400))
+    >>> truth = (random.random(400) < risk).astype(int)
+    >>> told = np.where(np.arange(400) % 10 == 0, 1 - truth, truth)  # one label in ten is wrong
+    >>> called, by_chance = confident_learning(told, risk, seed=1)
+    >>> called > by_chance > 0
+    True
     """
     kept = sample_of(y.size)
     labels, p = y[kept], risk[kept]
@@ -88,8 +109,50 @@ def confident_learning(y: IntArray, risk: FloatArray, *, seed: int, n_draws: int
     return _issues(labels, p) / kept.size, float(np.mean(null)) / kept.size
 
 
+def doubted_labels(y: IntArray, p: FloatArray) -> BoolArray:
+    """Rows whose labels are the likeliest to be wrong, as many as there are at least: booleans (n,).
+
+    Confident learning says which, by the probability of the recorded class; its count is not taken, because it counts
+    overlap of the classes for noise. With more than two classes, in rising order, a wrong label crosses cuts between
+    them: the lower ends of the intervals that `label_noise` gives for the cuts are added. A cut of which nothing can be
+    told adds nothing, so that classes that overlap much are left alone.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Labels as recorded, 0 to k - 1.
+    p : array of shape (n, k)
+        Probabilities of the classes from models that did not see the row.
+
+    Examples
+    --------
+    >>> random = np.random.default_rng(0)
+    >>> risk = expit(random.uniform(-9, 9, 400))
+    >>> truth = (random.random(400) < risk).astype(int)
+    >>> told = np.where(np.arange(400) % 10 == 0, 1 - truth, truth)  # one label in ten is wrong
+    >>> doubted = doubted_labels(told, np.column_stack([1 - risk, risk]))
+    >>> bool((told != truth)[doubted].mean() > 0.9)
+    True
+    """
+    from cleanlab.rank import get_label_quality_scores
+
+    share = 0.0
+    for cut in range(1, p.shape[1]):
+        with suppress(InsufficientData):
+            share += label_noise((y >= cut).astype(np.int64), p[:, cut:].sum(axis=1)).ci_low
+    count = round(min(share, float(_GRID[-1])) * y.size)
+    quality = get_label_quality_scores(labels=y, pred_probs=p, method="self_confidence")
+    doubted = np.zeros(y.size, dtype=bool)
+    doubted[np.argsort(quality, kind="stable")[:count]] = True
+    return doubted
+
+
 def sample_of(n: int) -> IntArray:
-    """Positions of at most 20,000 of n rows, always the same ones."""
+    """Positions of at most 20,000 of n rows, always the same ones.
+
+    >>> sample_of(3).tolist()
+    [0, 1, 2]
+    """
     if n <= MOST_ROWS:
         return np.arange(n)
     return np.sort(np.random.default_rng(0).choice(n, size=MOST_ROWS, replace=False))
