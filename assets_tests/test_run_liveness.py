@@ -114,6 +114,20 @@ def test_a_signal_cancels_the_run_says_what_was_done_and_leaves_no_process(
 
 
 @pytest.mark.slow
+def test_a_run_of_the_command_line_can_be_terminated_from_the_ui(
+    place: Installation, instance: dg.DagsterInstance
+) -> None:
+    with place.command("materialize", ENDLESS) as command:
+        run = until(lambda: _under_way(instance), what="the endless statement")
+        assert instance.run_launcher.terminate(run.run_id)
+        said, _ = command.communicate(timeout=60)
+    assert "canceled" in said
+    ended = instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status is STATUS.CANCELED
+
+
+@pytest.mark.slow
 def test_a_worker_ends_when_the_command_that_started_it_is_killed(
     place: Installation, instance: dg.DagsterInstance
 ) -> None:
