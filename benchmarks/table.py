@@ -28,6 +28,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import bare_computation
 import batch_scoring
 import drift_speed
 import features_speed
@@ -271,12 +272,19 @@ def training(quick: bool, _: Path) -> list[Row]:
     script = ROOT / "benchmarks" / "raw_to_card.py"
     words = [sys.executable, str(script), "--rows", str(rows), "--features", str(features)]
     done = subprocess.run(words, check=False, capture_output=True, text=True, cwd=ROOT, env=in_repository())
-    whole = re.search(r"model_card: ([\d.]+) s wall", done.stdout)
+    whole = re.search(r"model_card: ([\d.]+) s CPU", done.stdout)
     rest = re.search(r"not model fitting: ([\d.]+) s", done.stdout)
     if done.returncode or whole is None or rest is None:
         raise SystemExit(f"{script.name} failed:\n{done.stderr}")
     seconds = float(whole[1])
-    return [Row("training", f"{rows:,} x {features}", "s", seconds, "its fits alone", seconds - float(rest[1]))]
+    return [Row("training", f"{rows:,} x {features}", "CPU s", seconds, "its fits alone", seconds - float(rest[1]))]
+
+
+def bare(quick: bool, folder: Path) -> list[Row]:
+    """Cohorts as runs of Dagster against the same functions in a script."""
+    cohorts = list(bare_computation.COHORTS[: 1 if quick else None])
+    peer, ours = (sum(bare_computation.in_process(side, cohorts, folder).values()) for side in bare_computation.SIDES)
+    return [Row("catalogue as runs", f"{len(cohorts)} cohorts, warm", "CPU s", ours, "plain calls in a script", peer)]
 
 
 def ui_backfill(quick: bool, folder: Path) -> list[Row]:
@@ -311,6 +319,7 @@ ROWS: Sequence[Callable[[bool, Path], list[Row]]] = (
     ingest,
     features,
     training,
+    bare,
     thresholds,
     scoring,
     drift,
