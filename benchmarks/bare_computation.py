@@ -106,9 +106,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bench_") as folder:
         plain, runs = (in_process(side, options.cohorts, Path(folder)) for side in SIDES)
     for cohort in options.cohorts:
-        print(
-            f"{cohort:32s} {plain[cohort]:6.2f} s bare, {runs[cohort]:6.2f} s as a run: {runs[cohort] / plain[cohort]:.2f}"
-        )
+        ratio = runs[cohort] / plain[cohort]
+        print(f"{cohort:32s} {plain[cohort]:6.2f} s bare, {runs[cohort]:6.2f} s as a run: {ratio:.2f}")
     ours, peer = sum(runs.values()), sum(plain.values())
     print(f"all: {ours:.2f} s as runs, {peer:.2f} s bare, {ours / peer:.2f} times (goal at most 1.15)")
 

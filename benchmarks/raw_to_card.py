@@ -1,8 +1,8 @@
 """From raw records to a model card: 1,000 synthetic rows, 20 features, three candidates, the default search.
 
-The cohort is run as a worker of ``clinical-assets materialize`` runs it, in this process and warm: a small run was made
-before. Prints CPU seconds, the share that is not model fitting (the nested search and the final model's), and seconds by
-stage and step. CPU seconds, because wall time on a shared machine says little.
+The cohort is run as a worker of ``clinical-assets materialize`` runs it, in this process and warm: a small run was
+made before. Prints CPU seconds, the share that is not model fitting (the nested search and the final model's), and
+seconds by stage and step. CPU seconds, because wall time on a shared machine says little.
 
 Usage: python benchmarks/raw_to_card.py [--rows 1000] [--features 20] [--repeats 1]
 """

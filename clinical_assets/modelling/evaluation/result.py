@@ -6,6 +6,7 @@ What belongs here: the shape of the result and its two serial forms. What does n
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from clinical_assets.foundation.canonical import canonical_json, parts_digest, plain
@@ -200,7 +201,7 @@ class TrainingResult:
             "sample_size": plain(self.sample_size),
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of all content: equal for two trainings from the same description, rows and seed on one machine."""
         frames = (self.out_of_fold, self.holdout_scores, self.trials.drop("seconds"))

@@ -7,8 +7,10 @@ that only decides which rows count leaves no trace in it. Statements that sqlglo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from clinical_assets.cohorts.spec import CohortSpec
@@ -83,12 +85,20 @@ def trace(sql: str, schema: Schema, *, outputs: Iterable[str] | None = None, val
     Lineage
         Names in lower case, as DuckDB does not tell cases apart.
     """
+    wanted = None if outputs is None else tuple(name.lower() for name in outputs)
+    found = _traced(sql, json.dumps(schema), wanted, values_only)
+    return Lineage(dict(found.columns), found.untraced, dict(found.copies))
+
+
+@lru_cache(maxsize=128)
+def _traced(sql: str, schema_text: str, wanted: tuple[str, ...] | None, values_only: bool) -> Lineage:
+    """As `trace`; several steps of a run follow the same statement."""
     import sqlglot
     from sqlglot.errors import SqlglotError
     from sqlglot.lineage import lineage
     from sqlglot.optimizer import qualify, scope
 
-    wanted = [name.lower() for name in outputs] if outputs is not None else None
+    schema: dict[str, dict[str, dict[str, str]]] = json.loads(schema_text)
     try:
         tree = qualify.qualify(
             sqlglot.parse_one(sql, dialect="duckdb"),

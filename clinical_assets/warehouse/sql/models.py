@@ -41,6 +41,21 @@ class _Block:
     content: SourceView | RenderedModel
 
 
+#: Statements that were found to be allowed, with the names that they may read; every step of a run compiles again.
+_allowed: set[tuple[str, frozenset[str], bool]] = set()
+_MOST_ALLOWED = 2000
+
+
+def _check_once(rendered: RenderedModel, ctes: frozenset[str], *, repeatable: bool) -> None:
+    asked = (rendered.text, ctes, repeatable)
+    if asked in _allowed:
+        return
+    check_select(rendered, ctes=ctes, repeatable=repeatable)
+    if len(_allowed) >= _MOST_ALLOWED:
+        _allowed.clear()
+    _allowed.add(asked)
+
+
 class Compiler:
     """Renders and compiles the models of one cohort.
 
@@ -140,7 +155,7 @@ class Compiler:
             return cte
 
         rendered = render(self._jinja, model, self._names(source, ref))
-        check_select(rendered, ctes=frozenset(handed), repeatable=model.layer != "marts")
+        _check_once(rendered, frozenset(handed), repeatable=model.layer != "marts")
         for cte, add in needed.items():
             if cte not in blocks:
                 add()

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
@@ -102,6 +104,12 @@ def environment() -> ImmutableSandboxedEnvironment:
     return made
 
 
+@lru_cache(maxsize=512)
+def _code(template: str, filename: str) -> CodeType:
+    """What Jinja makes of a template: the same for every cohort, and most of what rendering costs."""
+    return environment().compile(template, name=filename, filename=filename)
+
+
 def render(jinja: ImmutableSandboxedEnvironment, model: ModelFile, names: Mapping[str, Any]) -> RenderedModel:
     """Fill in one model's template.
 
@@ -124,7 +132,7 @@ def render(jinja: ImmutableSandboxedEnvironment, model: ModelFile, names: Mappin
         raise SqlModelError(f"{model.shown}: holds the private-use characters U+E000 or U+E001.", cure="Remove them.")
     filename = model.shown
     try:
-        code = jinja.compile(template, name=filename, filename=filename)
+        code = _code(template, filename)
         filled = jinja.template_class.from_code(jinja, code, jinja.make_globals(None))
         marked = _within_limits(jinja, filled.generate(names))
     except TemplateSyntaxError as error:
