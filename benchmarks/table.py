@@ -326,6 +326,7 @@ ROWS: Sequence[Callable[[bool, Path], list[Row]]] = (
     signed_rank,
     api,
     experiments,
+    ui_backfill,
 )
 
 
