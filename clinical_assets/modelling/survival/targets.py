@@ -32,7 +32,7 @@ def followed_rows(data: ModelInput) -> tuple[FloatArray, Any, FloatArray | None]
     X : array of shape (n + m, p)
         Features of both.
     y : structured array of shape (n + m,)
-        With the fields of `TARGET`; time is cut at the horizon, which is 1.
+        With the fields of `TARGET`; the horizon is 1, and times go beyond it.
     weights : array of shape (n + m,) or None
         Case weights of the records over their mean. Nobody stands for the censored: they are here.
 
@@ -51,8 +51,7 @@ def followed_rows(data: ModelInput) -> tuple[FloatArray, Any, FloatArray | None]
     days = np.concatenate([follow_up.days, follow_up.censored_days])
     event = np.concatenate([follow_up.event, np.zeros(len(follow_up.censored_days), dtype=np.int64)])
     y = np.empty(days.size, dtype=TARGET)
-    y["time"] = np.minimum(days, follow_up.horizon) / follow_up.horizon
-    y["event"] = np.where(days <= follow_up.horizon, event, 0)
+    y["time"], y["event"] = days / follow_up.horizon, event
     weights = None
     if follow_up.case_weights is not None and follow_up.censored_case_weights is not None:
         weights = np.concatenate([follow_up.case_weights, follow_up.censored_case_weights])

@@ -4,12 +4,12 @@ What belongs here: the fit and the risk at the horizon. What does not: choosing 
 
 The hazard of the event, at time t of somebody with features x, is h0(t) exp(x b). Where events compete it is the hazard
 of the subdistribution: who had a competing event stays at risk, and counts as much as somebody like them would still be
-followed, G(t-) / G(T-), where G is the chance not to be censored. Ties are Breslow's, and so is the baseline. Time is
-stopped at the horizon: hazards need be proportional until then only, and what happens later has no say in the risk.
+followed, G(t-) / G(T-), where G is the chance not to be censored. Ties are Breslow's, and so is the baseline.
+Coefficients are of the whole follow-up, and the baseline is that at the horizon. Who stops times at the horizon, where
+hazards are proportional until then only, passes outcomes cut there.
 
 Sources: Cox 1972, doi 10.1111/j.2517-6161.1972.tb00899.x; Breslow 1974, doi 10.2307/2529620; Fine & Gray 1999,
-doi 10.1080/01621459.1999.10474144; stopping at the horizon: van Houwelingen & Putter 2015,
-doi 10.1007/s10985-014-9299-3.
+doi 10.1080/01621459.1999.10474144.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from clinical_assets.foundation.errors import InsufficientData
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.statistics.inputs import InvalidArray, as_weights
-from clinical_assets.statistics.survival.censored_outcomes import COMPETING, CensoredOutcomes
+from clinical_assets.statistics.survival.censored_outcomes import COMPETING, EVENT, CensoredOutcomes
 from clinical_assets.statistics.survival.censoring_weights import NOBODY, free_of_censoring
 
 _STEPS = 60
@@ -151,12 +151,12 @@ class _RiskSets:
         order = np.argsort(outcomes.time, kind="stable")
         time, code = outcomes.time[order], outcomes.event[order]
         self.X, self.weights = np.ascontiguousarray(X[order]), weights[order]
-        event = (code == 1) & (time <= outcomes.horizon)
-        if not event.any():
+        event = code == EVENT
+        if not (event & (time <= outcomes.horizon)).any():
             raise InsufficientData(
                 "nobody had the event by the horizon.", cure="Lengthen the horizon, or widen the cohort."
             )
-        self.event = event
+        self.event, self.horizon = event, outcomes.horizon
         self.times, place = np.unique(time[event], return_inverse=True)
         #: Weight of the events of each time (k,).
         self.deaths = np.bincount(place.reshape(-1), weights=self.weights[event])
@@ -192,7 +192,7 @@ class _RiskSets:
         linear = self.X @ beta
         top = float(linear.max())
         total = self._at_risk(self.weights * np.exp(linear - top))
-        return float(np.log((self.deaths / total).sum()) - top)
+        return float(np.log((self.deaths / total)[self.times <= self.horizon].sum()) - top)
 
     def _at_risk(self, values: FloatArray) -> FloatArray:
         """Sums (k, ...) of values (n, ...) over who is at risk at each time of an event."""
