@@ -172,7 +172,7 @@ def entry_of(workspace: Workspace, cohort: str) -> PortfolioEntry:
 
 
 def write_portfolio(workspace: Workspace, entries: list[PortfolioEntry] | None = None) -> Path:
-    """Write ``data/reports/index.html``: a line for each cohort, with links to what there is to read.
+    """Write ``data/reports/index.html``: a line for each cohort with links, those with a model first.
 
     Parameters
     ----------
@@ -182,7 +182,10 @@ def write_portfolio(workspace: Workspace, entries: list[PortfolioEntry] | None =
         As `portfolio` gives them; read now where left out.
     """
     place = workspace.settings.data / "reports" / INDEX
-    lines = tuple(_line(each, place.parent) for each in (portfolio(workspace) if entries is None else entries))
+    known = portfolio(workspace) if entries is None else entries
+    # Of a catalogue of which little was trained, what was trained stands on the first screen.
+    known = sorted(known, key=lambda each: each.model is None and each.finding is None and each.champion is None)
+    lines = tuple(_line(each, place.parent) for each in known)
     labels = tuple(BY_NAME[name].label for name in report_store.NAMES)
     page = AllCohortsPage(written_at=utc_now()[:19].replace("T", " "), labels=labels, cohorts=lines)
     return write_whole(place, render_page(page))

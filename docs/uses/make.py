@@ -147,6 +147,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="uses_") as folder:
         data = Path(folder) / "data"
         (data / "dagster").mkdir(parents=True)
+        (Path(folder) / "docs").symlink_to(ROOT / "docs")
         shutil.copy(ROOT / "dagster.yaml", data / "dagster" / "dagster.yaml")
         for name in sys.argv[1:] or PAGES:
             make(HERE / f"{name}.md", data)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from clinical_assets.modelling.table.word_weights import WordBlock
-
 if TYPE_CHECKING:
     import optuna
+
+    from clinical_assets.modelling.table.word_weights import WordBlock
 
 Parameters = dict[str, int | float]
 #: How a score is broken down by feature; see ``modelling.bundle.contributions``.

@@ -17,7 +17,7 @@ from clinical_assets.cohorts.spec import CohortSpec
 from clinical_assets.foundation.errors import ClinicalAssetsError, SpecError
 from clinical_assets.foundation.yaml_lines import read_yaml
 from clinical_assets.modelling.search.candidate_type import AnyCandidate, CandidateType
-from clinical_assets.modelling.survival.targets import unsuited
+from clinical_assets.modelling.survival.suitability import unsuited
 
 
 def _found() -> dict[str, CandidateType]:

@@ -6,10 +6,12 @@ from typing import Any
 
 from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
 from clinical_assets.modelling.search.limits import HAZARD_START, hazard_penalty
-from clinical_assets.modelling.survival.estimators import ridge_hazards
 
 
 def _model(parameters: Parameters, _: int, __: int) -> Any:
+    # Candidates are listed where definitions load, without numpy; so is all that needs it.
+    from clinical_assets.modelling.survival.estimators import ridge_hazards
+
     return ridge_hazards()(**parameters)
 
 

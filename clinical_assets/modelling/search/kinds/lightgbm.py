@@ -5,13 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from clinical_assets.foundation.errors import ClinicalAssetsError
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
 from clinical_assets.modelling.search.limits import BOOSTING_START, LARGE, boosting, largest_leaf
-from clinical_assets.statistics.discrimination.focal_loss import focal_derivatives
 
 if TYPE_CHECKING:
     import optuna
@@ -71,6 +68,11 @@ def _focal_classifier() -> type[Any]:
 
 def _focal_objective(y: IntArray, margins: FloatArray, weights: FloatArray | None) -> tuple[FloatArray, FloatArray]:
     """Gradient and a positive curvature of the focal loss of each row, times its weight."""
+    # Candidates are listed where definitions load, without numpy; so is all that needs it.
+    import numpy as np
+
+    from clinical_assets.statistics.discrimination.focal_loss import focal_derivatives
+
     first, second = focal_derivatives(margins, y)
     # Not convex where the true class is unlikely: there a step needs some curvature all the same.
     second = np.maximum(second, _LEAST_CURVATURE)

@@ -11,8 +11,6 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from clinical_assets.foundation.types import FloatArray, IntArray
 from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
 
@@ -48,6 +46,7 @@ def penalised_loss(
     C : float
         Above 0; the larger, the weaker the penalty.
     """
+    import numpy as np
     from scipy.special import expit, log_expit
 
     q = X.shape[1]
@@ -74,6 +73,7 @@ def penalised_loss(
 
 @cache
 def _classifier() -> type[Any]:
+    import numpy as np
     from scipy.optimize import minimize
     from scipy.special import expit, logit
     from sklearn.base import BaseEstimator, ClassifierMixin

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from clinical_assets.modelling.search.candidate_type import CandidateType, Parameters
 from clinical_assets.modelling.search.limits import BOOSTING_START, LARGE, boosting
-from clinical_assets.modelling.survival.estimators import boosted_hazards
 
 if TYPE_CHECKING:
     import optuna
 
 
 def _model(parameters: Parameters, _: int, seed: int) -> Any:
+    # Candidates are listed where definitions load, without numpy; so is all that needs it.
+    from clinical_assets.modelling.survival.estimators import boosted_hazards
+
     settings: dict[str, Any] = {"max_bin": 64, "tree_method": "hist", "random_state": seed, "n_jobs": 1, "verbosity": 0}
     return boosted_hazards()(parameters | settings)
 
