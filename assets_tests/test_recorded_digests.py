@@ -19,7 +19,7 @@ def test_a_training_keeps_its_digest() -> None:
         holdout_scores=frame.head(1),
         trials=frame.with_columns(seconds=pl.lit(1.0)),
     )
-    digest = TrainingResult.digest.fget(result)  # type: ignore[attr-defined]
+    digest = TrainingResult.digest.func(result)
     assert digest == "sha256:7cbb4d7a3be0e41a146d1fa9067951abec7926d5293513b33fec578910c68283"
 
 

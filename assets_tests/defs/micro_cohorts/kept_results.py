@@ -9,12 +9,12 @@ from clinical_assets.definitions import load as load_definitions
 from clinical_assets.defs.micro_cohorts.micro_cohort import micro_cohort
 from clinical_assets.pathways.results import expression_store
 
-#: Checks of the whole group.
+GROUP = {"paired_expression", "gene_sets", "pathway_scores", "micro_cohort_study", "ablation_report"}
+#: Checks of the whole group; a computation may give several checks of other groups.
 CHECKS = [
     check
     for check in load_definitions().asset_checks or ()
-    if check.check_key.asset_key.to_user_string() in ("paired_expression", "gene_sets", "pathway_scores")
-    or check.check_key.asset_key.to_user_string() in ("micro_cohort_study", "ablation_report")
+    if {key.asset_key.to_user_string() for key in check.check_keys} <= GROUP
 ]
 
 
