@@ -87,9 +87,9 @@ def thresholds(rows: int, _: Path) -> float:
 
 #: Name, what grows, unit of the figure, smallest size, measure; the other sizes are 4 and 16 times that.
 MEASURES: Sequence[tuple[str, str, str, int, Callable[[int, Path], float]]] = (
-    ("ingest and validate", "rows", "s", 100_000, ingest),
-    ("SQL features", "rows", "s", 50_000, features),
-    ("batch scoring, lightgbm", "rows", "s", 100_000, scoring),
+    ("ingest and validate", "rows", "s", 50_000, ingest),
+    ("SQL features", "rows", "s", 25_000, features),
+    ("batch scoring, lightgbm", "rows", "s", 50_000, scoring),
     ("drift", "rows", "CPU s", 30_000, drift),
     ("signed rank", "gene sets", "CPU s", 1_000, signed_rank),
     ("thresholds", "rows", "s", 5_000, thresholds),

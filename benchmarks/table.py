@@ -122,7 +122,7 @@ def catalogue(_: bool, folder: Path) -> list[Row]:
 
 def ingest(quick: bool, folder: Path) -> list[Row]:
     """Ingestion and validation against DuckDB's bare reading and pandas with pandera."""
-    rows, columns = (200_000 if quick else 2_000_000), 20
+    rows, columns = (200_000 if quick else 1_000_000), 20
     file = folder / "records.csv"
     ingest_validate.make_file(file, rows=rows, columns=columns)
     found = [
@@ -162,7 +162,7 @@ def scoring(quick: bool, folder: Path) -> list[Row]:
 
 def drift(quick: bool, folder: Path) -> list[Row]:
     """The drift report against Evidently's."""
-    rows, columns = (30_000, 10) if quick else (1_000_000, 50)
+    rows, columns = (30_000, 10) if quick else (300_000, 50)
     shared = ("--rows", str(rows), "--folder", str(folder), "--columns", str(columns), "--workers", "2")
     for part in ("write", "fill"):
         drift_speed.in_process("--part", part, *shared)
