@@ -58,7 +58,7 @@ def run(command: str, data: Path) -> str:
     # Steps that ended are the progress of a terminal, not an answer.
     errors = [row for row in done.stderr.splitlines() if not re.fullmatch(r"\w+: \w+ \w+", row) and "INFO" not in row]
     said = done.stdout + ("\n".join(errors) if done.returncode else "")
-    return re.sub(r"\x1b\[[0-9;]*m", "", said).replace(str(data), "data").rstrip()
+    return re.sub(r"\x1b\[[0-9;]*m", "", said).replace(str(data), "data").replace(f"{ROOT}/", "").rstrip()
 
 
 def shown(output: str, lines: int) -> str:
