@@ -229,6 +229,9 @@ def test_what_looks_at_records_people_or_the_clock_is_always_due_with_all_that_h
     assert "monitoring_page: what it is made from" in reasons
     report("gate_verdicts", "release_dossier")
     assert place.due("prepare_release").assets == ("gate_verdicts", "release_dossier")
+    # Once per command: what the first round made is not asked for again.
+    with open_instance() as instance:
+        assert DueAssets(instance, "prepare_release").then(COHORT) == Due()
 
 
 def test_gates_in_one_job_with_the_model_are_due_when_the_model_is_new(

@@ -91,8 +91,11 @@ class DueAssets:
         return due if due.assets else Due(standing=self._standing(cohort))
 
     def then(self, cohort: str) -> Due:
-        """After the first round: what is due now, with all that hangs on it, in one run."""
-        stale = self._stale(cohort)
+        """After the first round: what is due now, with all that hangs on it, in one run.
+
+        What is asked for each time was made in the first round, and once is what was asked for.
+        """
+        stale = self._stale(cohort, asked=False)
         after = dict.fromkeys(self._hanging_on(set(stale)), _PARENTS)
         return self._due({**after, **stale})
 
@@ -107,15 +110,15 @@ class DueAssets:
                 found |= self._together[name] - names
         return found
 
-    def _stale(self, cohort: str) -> dict[str, str]:
+    def _stale(self, cohort: str, *, asked: bool = True) -> dict[str, str]:
         found: dict[str, str] = {}
         for name in self._assets:
             why = self._why(name, cohort)
-            if why is not None:
+            if why is not None and (asked or why != _ALWAYS):
                 found |= {part: found.get(part, why) for part in self._together[name]}
         # What comes out of these is known to nobody before: all that hangs on them is made in the same run.
-        asked = {name for name, why in found.items() if why == _ALWAYS}
-        return {**dict.fromkeys(self._hanging_on(asked), _PARENTS), **found}
+        always = {name for name, why in found.items() if why == _ALWAYS}
+        return {**dict.fromkeys(self._hanging_on(always), _PARENTS), **found}
 
     def _why(self, name: str, cohort: str) -> str | None:
         """Why an asset has to be made, in words; None when it would come out as it is."""
