@@ -61,6 +61,20 @@ def test_a_broken_file_is_found_and_refused_alone(small: Arrivals) -> None:
     assert "age_years" in report
 
 
+def test_records_without_a_number_of_their_own_are_refused_with_the_cure(small: Arrivals) -> None:
+    columns = small.spec.subjects.columns
+    placed = columns["patient_id"].model_copy(update={"source_name": "_row", "type": "integer"})
+    table = small.spec.subjects.model_copy(update={"columns": {**columns, "patient_id": placed}})
+    spec = small.spec.model_copy(update={"tables": {**small.spec.tables, "subjects": table}})
+    write(small.inbox / "march.csv", NEW)
+    done = take_in(spec, settings=small.settings)
+    assert not done.batches
+    assert [name for name, _ in done.refused] == ["march.csv"]
+    report = (small.inbox / "refused" / "march.csv.report.md").read_text()
+    assert "patient_id is the number of a record in its file" in report
+    assert "Describe a column with the person's own number" in report
+
+
 def test_files_of_two_formats_become_two_batches(small: Arrivals) -> None:
     write(small.inbox / "a.csv", NEW[:3])
     write(small.inbox / "b.parquet", NEW[3:])

@@ -21,6 +21,7 @@ from clinical_assets.sources.readers import ENDINGS, ending_of
 from clinical_assets.warehouse.intake.batch_intake import Received, receive
 from clinical_assets.warehouse.intake.outcome_files import OutcomesReceived, receive_outcomes
 from clinical_assets.warehouse.intake.refused_deliveries import count_refusals
+from clinical_assets.warehouse.sql.schema import ROW_NUMBER
 
 _KNOWN = f"Send it as one of {', '.join(sorted(ENDINGS))}, under a name with that ending."
 _PACKED = (".zip", ".gz", ".gzip", ".zst", ".zstd", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz")
@@ -102,9 +103,22 @@ def _groups(spec: CohortSpec, found: Sequence[Incoming]) -> list[list[Incoming]]
     return folders + list(by_ending.values())
 
 
+def _numbered_by_place(spec: CohortSpec) -> str | None:
+    """Key column of the subject table that is no more than the place of a record in its file."""
+    columns = spec.subjects.columns
+    return next((name for name in spec.key if name in columns and columns[name].source_name == ROW_NUMBER), None)
+
+
 def _records(
     spec: CohortSpec, group: list[Incoming], *, settings: Settings, done: Intake, tell: Callable[[str], object]
 ) -> None:
+    numbered = _numbered_by_place(spec)
+    if numbered is not None:
+        cure = f"Describe a column with the person's own number as {numbered} (`from: ...`), and train again."
+        reason = f"{numbered} is the number of a record in its file, which in another file is another person's."
+        for each in group:
+            _refuse(spec, each, settings=settings, done=done, reason=reason, cure=cure, tell=tell)
+        return
     files, problem = _by_table(spec, group)
     if problem is not None:
         _refuse(spec, group[0], settings=settings, done=done, reason=problem, cure=_layout(spec), tell=tell)
