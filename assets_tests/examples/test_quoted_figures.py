@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def table(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The script, whose parts lie beside it."""
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("table")
+    return importlib.import_module("table_page")
 
 
 def test_the_page_shows_the_committed_table(table: Any) -> None:
